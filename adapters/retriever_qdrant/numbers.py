@@ -1,0 +1,51 @@
+"""Numbers that a JSON payload does not bring back.
+
+The engine keeps payloads as JSON and reads floats with one rounding too many: some 17-digit floats (two in five of
+random ones, a file's modification time, ``0.1 + 0.2``) come back one unit in the last place off, which breaks equality
+and ranges. Those are kept as two integers instead, which order like the floats they stand for.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+_EXACT_INTEGER = 2**53
+_EXACT_POWER = 22
+_LOW = 2**32
+_SIGN = 2**63
+
+
+def survives_json(value: float) -> bool:
+    """Whether any sensible JSON reader gives exactly this float back.
+
+    True where the digits and the power of ten are both floats without error: then reading takes one rounding only.
+
+    :param value: finite.
+    """
+    mantissa, _, exponent = repr(abs(value)).partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    power = int(exponent or 0) - len(fraction)
+    return int(whole + fraction) <= _EXACT_INTEGER and abs(power) <= _EXACT_POWER
+
+
+def split(value: float) -> dict[str, int]:
+    """Two integers that order like the floats: first by ``h``, then by ``l``.
+
+    :param value: finite; ``-0.0`` counts as ``0.0``.
+    """
+    (bits,) = struct.unpack("<Q", struct.pack("<d", value))
+    order = bits if bits < _SIGN else _SIGN - bits
+    return {"h": order // _LOW, "l": order % _LOW}
+
+
+def join(parts: Mapping[str, Any]) -> float:
+    """The float that :func:`split` was given.
+
+    :param parts: with ``h`` and ``l``.
+    """
+    order = int(parts["h"]) * _LOW + int(parts["l"])
+    bits = order if order >= 0 else _SIGN - order
+    value: float = struct.unpack("<d", struct.pack("<Q", bits))[0]
+    return value

@@ -1,0 +1,202 @@
+"""The commands. Exit codes: 0 done, 1 error or damage found, 2 wrong usage, 3 done but some documents failed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import typer
+from pydantic import ValidationError
+
+from retriever.chunking import ChunkerConfig
+from retriever.cli.progress import index_progress
+from retriever.cli.show import Output
+from retriever.errors import InvalidInput, StoreNotFound
+from retriever.manifest import FieldType
+from retriever.report import IndexReport
+from retriever.retriever import Retriever
+
+DEFAULT_EMBEDDING = "sentence-transformers/all-MiniLM-L6-v2"
+"""Of a new index, where none is named."""
+
+app = typer.Typer(
+    help="Index folders and search them, by keyword and by meaning.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+StoreOption = Annotated[str, typer.Option("--store", "-s", help="Where the index is: a folder or an address.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+FilterOption = Annotated[
+    str | None, typer.Option("--filter", "-f", help='A filter as JSON, for example \'{"format": "markdown"}\'.')
+]
+
+
+@app.command()
+def index(
+    paths: Annotated[list[Path], typer.Argument(help="Folders and files.")],
+    store: StoreOption,
+    embedding: Annotated[
+        str | None,
+        typer.Option("--embedding", "-e", help=f"Of a new index: hashed, or a model. Default: {DEFAULT_EMBEDDING}"),
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Name of the source. Default: the folder's full path.")] = None,
+    prune: Annotated[
+        bool | None, typer.Option("--prune/--no-prune", help="Delete what is gone from a folder. Default: yes.")
+    ] = None,
+    chunk_size: Annotated[int | None, typer.Option(help="Of a new index: tokens a chunk, 256 by default.")] = None,
+    overlap: Annotated[int | None, typer.Option(help="Of a new index: tokens shared, 32 by default.")] = None,
+    language: Annotated[str | None, typer.Option(help="Of a new index: for stemming, english by default.")] = None,
+    filter_field: Annotated[
+        list[str] | None,
+        typer.Option(help="KEY:TYPE to make filters on KEY quick; TYPE is keyword, number or bool. Repeatable."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the index in step with folders and files. Only what is new is embedded; run it as often as you like."""
+    if source is not None and len(paths) > 1:
+        raise InvalidInput("--source names one origin: index several paths one after the other")
+    out = Output(as_json)
+    settings = {
+        "chunker": _chunker(chunk_size, overlap),
+        "language": language,
+        "filter_fields": _filter_fields(filter_field or []),
+    }
+    with _opened(store, embedding, settings) as retriever:
+        reports = [_index_one(retriever, path, source, prune, as_json) for path in paths]
+        out.index_reports(reports, retriever)
+    if any(report.failed for report in reports):
+        raise typer.Exit(3)
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="A question, words, an identifier.")],
+    store: StoreOption,
+    k: Annotated[int, typer.Option("-k", help="How many hits.")] = 5,
+    offset: Annotated[int, typer.Option(help="How many hits to pass over.")] = 0,
+    mode: Annotated[Literal["hybrid", "semantic", "keyword"], typer.Option("--mode", "-m")] = "hybrid",
+    filter_json: FilterOption = None,
+    depth: Annotated[int, typer.Option(help="Candidates of each leg.")] = 200,
+    fusion: Annotated[Literal["relative", "rrf"], typer.Option(help="How the legs are fused.")] = "relative",
+    keyword_weight: Annotated[float | None, typer.Option(help="Share of the keyword leg, 0 to 1.")] = None,
+    min_cosine: Annotated[float | None, typer.Option(help="Leave out what is less similar than this cosine.")] = None,
+    mmr: Annotated[float | None, typer.Option(help="Reorder for variety: 1 relevance alone, 0 variety alone.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find chunks, and say why each was found."""
+    with Retriever.open(store) as retriever:
+        hits = retriever.search(
+            query,
+            k,
+            offset=offset,
+            mode=mode,
+            filter=_filter(filter_json),
+            depth=depth,
+            fusion=fusion,
+            keyword_weight=keyword_weight,
+            min_cosine=min_cosine,
+            mmr=mmr,
+        )
+        Output(as_json).hits(hits, offset, retriever.manifest.analyser)
+
+
+@app.command()
+def info(store: StoreOption, as_json: JsonOption = False) -> None:
+    """What the index holds, and what built it."""
+    with Retriever.open(store) as retriever:
+        Output(as_json).info(retriever.info())
+
+
+@app.command()
+def verify(store: StoreOption, as_json: JsonOption = False) -> None:
+    """Read every record and embed a sample again, to find damage. Exit code 1 where there is any."""
+    with Retriever.open(store) as retriever:
+        report = retriever.verify()
+        Output(as_json).verification(report)
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def delete(
+    store: StoreOption,
+    document: Annotated[list[str] | None, typer.Option("--document", "-d", help="Id, as hits show it.")] = None,
+    source: Annotated[str | None, typer.Option(help="Everything of this source.")] = None,
+    filter_json: FilterOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="The whole index.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete chunks that satisfy all that is given, or the whole index."""
+    chosen = document or source is not None or filter_json is not None
+    if bool(chosen) == everything:
+        raise typer.BadParameter("give --document, --source or --filter; or --all alone for the whole index")
+    out = Output(as_json)
+    if everything and not yes:
+        typer.confirm(f"Delete the whole index at {store}?", abort=True, err=True)
+    with Retriever.open(store) as retriever:
+        if everything:
+            count = retriever.store.count()
+            retriever.delete_all()
+        else:
+            count = retriever.delete(documents=document or None, source=source, filter=_filter(filter_json))
+    out.deleted(count)
+
+
+@app.command()
+def recalibrate(store: StoreOption, as_json: JsonOption = False) -> None:
+    """Rewrite the keyword weights for the corpus as it is now. Nothing is embedded."""
+    with Retriever.open(store) as retriever:
+        Output(as_json).calibration(retriever.recalibrate())
+
+
+def _index_one(retriever: Retriever, path: Path, source: str | None, prune: bool | None, as_json: bool) -> IndexReport:
+    with index_progress(str(path), hidden=as_json) as progress:
+        return retriever.index(path, source=source, prune=prune, progress=progress)
+
+
+@contextmanager
+def _opened(store: str, embedding: str | None, settings: dict[str, Any]) -> Iterator[Retriever]:
+    try:
+        retriever = Retriever.open(store, embedding=embedding, **settings)
+    except StoreNotFound:
+        if embedding is not None:
+            raise
+        retriever = Retriever.open(store, embedding=DEFAULT_EMBEDDING, **settings)
+    with retriever:
+        yield retriever
+
+
+def _chunker(size: int | None, overlap: int | None) -> ChunkerConfig | None:
+    given = {key: value for key, value in (("size", size), ("overlap", overlap)) if value is not None}
+    try:
+        return ChunkerConfig.model_validate(given) if given else None
+    except ValidationError as error:
+        raise InvalidInput(f"--chunk-size and --overlap: {error.errors()[0]['msg']}") from None
+
+
+def _filter(text: str | None) -> dict[str, object] | None:
+    if text is None:
+        return None
+    try:
+        parsed = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"--filter is not JSON: {error}") from None
+    if not isinstance(parsed, dict):
+        raise InvalidInput('--filter is a JSON object, for example \'{"format": "markdown"}\'')
+    return parsed
+
+
+def _filter_fields(given: list[str]) -> dict[str, FieldType]:
+    fields: dict[str, FieldType] = {}
+    for item in given:
+        key, separator, kind = item.rpartition(":")
+        if not separator or not key or kind not in ("keyword", "number", "bool"):
+            raise InvalidInput(f"--filter-field {item!r}: write KEY:keyword, KEY:number or KEY:bool")
+        fields[key] = cast("FieldType", kind)
+    return fields

@@ -1,0 +1,189 @@
+"""What the commands print: for people on a terminal, or JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from retriever.cli.snippet import snippet
+from retriever.info import IndexInfo
+from retriever.keyword.analyser import Analyser
+from retriever.keyword.config import AnalyserConfig
+from retriever.manifest import Manifest
+from retriever.planning import HEADINGS, SEPARATOR
+from retriever.report import IndexReport, Problem
+from retriever.retriever import Retriever
+from retriever.types import Hit, Leg
+from retriever.verifying import VerifyReport
+
+MOST_PROBLEMS = 10
+"""Shown on a terminal; JSON has all."""
+
+
+class Output:
+    """Prints results in one of two forms.
+
+    :param as_json: JSON on standard output, and nothing else there.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._console = Console(highlight=False)
+
+    def index_reports(self, reports: Sequence[IndexReport], retriever: Retriever) -> None:
+        """What indexing did."""
+        if self._as_json:
+            self._print_json({"reports": [_report_json(report) for report in reports]})
+            return
+        table = Table("source", box=None, header_style="bold")
+        for name in ("documents", "added", "skipped", "updated", "deleted", "failed", "seconds"):
+            table.add_column(name, justify="right")
+        for report in reports:
+            counts = (report.documents, report.added, report.skipped, report.updated, report.deleted)
+            seconds = f"{sum(report.seconds.values()):.1f}"
+            table.add_row(report.source, *(f"{n:,}" for n in (*counts, len(report.failed))), seconds)
+        self._console.print(table)
+        for report in reports:
+            self._problems("failed", "red", report.failed)
+            self._problems("ignored", "dim", report.ignored)
+            for warning in self._warnings(report):
+                self._console.print(Text(f"note: {warning}", "yellow"))
+        self._console.print(Text(f"{retriever.store.count():,} chunks in {retriever.address}", "dim"))
+
+    def hits(self, hits: Sequence[Hit], offset: int, analyser: AnalyserConfig) -> None:
+        """What was found, and why."""
+        if self._as_json:
+            self._print_json({"hits": [_hit_json(hit) for hit in hits]})
+            return
+        if not hits:
+            self._console.print("nothing found")
+        marker = Analyser(analyser)
+        for number, hit in enumerate(hits, offset + 1):
+            self._console.print(_title(number, hit))
+            self._console.print(snippet(hit, marker), soft_wrap=False)
+            self._console.print(_reasons(hit))
+            self._console.print()
+
+    def info(self, info: IndexInfo) -> None:
+        """What the index holds."""
+        if self._as_json:
+            manifest = info.manifest.model_dump(mode="json", exclude={"embedding": {"canaries"}})
+            self._print_json({**asdict(info), "manifest": manifest})
+            return
+        manifest = info.manifest
+        table = Table(box=None, show_header=False)
+        table.add_column(style="bold")
+        table.add_column()
+        rows = {
+            "index": info.address,
+            "chunks": f"{info.chunks:,} of {info.documents:,} documents",
+            "embedding": f"{info.embedding}, {info.dimension} dimensions",
+            "chunker": _chunker_text(manifest),
+            "keyword leg": _keyword_text(manifest),
+            "filter fields": ", ".join(f"{k} ({v})" for k, v in manifest.filter_fields.items()) or "none",
+            "made with": f"hybrid-retriever {manifest.created_with}",
+        }
+        for name, value in rows.items():
+            table.add_row(name, Text(value))
+        for source, count in info.sources.items():
+            table.add_row("source", Text(f"{source or '(documents)'}: {count:,} documents"))
+        self._console.print(table)
+
+    def verification(self, report: VerifyReport) -> None:
+        """Whether the index is sound."""
+        if self._as_json:
+            self._print_json(asdict(report))
+            return
+        for problem in report.problems:
+            self._console.print(Text(problem, "red"))
+        for warning in report.warnings:
+            self._console.print(Text(f"note: {warning}", "yellow"))
+        word = f"{len(report.problems)} problems" if report.problems else "sound"
+        self._console.print(
+            f"{word}: {report.chunks:,} chunks of {report.documents:,} documents read, "
+            f"{report.sampled} embedded again and found"
+        )
+
+    def deleted(self, count: int) -> None:
+        """How many chunks were deleted."""
+        if self._as_json:
+            self._print_json({"deleted": count})
+        else:
+            self._console.print(f"{count:,} chunks deleted")
+
+    def calibration(self, manifest: Manifest) -> None:
+        """The new calibration."""
+        if self._as_json:
+            self._print_json({"calibration": manifest.calibration and manifest.calibration.model_dump()})
+        else:
+            self._console.print(_keyword_text(manifest))
+
+    def _problems(self, what: str, style: str, problems: Sequence[Problem]) -> None:
+        for item, reason in problems[:MOST_PROBLEMS]:
+            self._console.print(Text(f"{what}: {item}: {reason}", style))
+        if len(problems) > MOST_PROBLEMS:
+            self._console.print(Text(f"… and {len(problems) - MOST_PROBLEMS:,} more {what}; --json lists all", style))
+
+    @staticmethod
+    def _warnings(report: IndexReport) -> list[str]:
+        cut = f"{report.truncated:,} chunks are longer than the model reads; their ends are not embedded"
+        return [*report.warnings, *([cut] if report.truncated else [])]
+
+    def _print_json(self, value: dict[str, Any]) -> None:
+        print(json.dumps(value, ensure_ascii=False, indent=1))  # noqa: T201 - raw, whatever the terminal's width
+
+
+def _report_json(report: IndexReport) -> dict[str, Any]:
+    facts = asdict(report)
+    for name in ("failed", "ignored"):
+        facts[name] = [problem._asdict() for problem in getattr(report, name)]
+    return facts
+
+
+def _hit_json(hit: Hit) -> dict[str, Any]:
+    facts = asdict(hit)
+    return {**facts.pop("chunk"), **facts}
+
+
+def _title(number: int, hit: Hit) -> Text:
+    source, separator, path = hit.document_id.rpartition(SEPARATOR)
+    headings = hit.chunk.metadata.get(HEADINGS, [])
+    parts = [Text(f"{number}. ", "bold"), Text(path, "bold cyan")]
+    if isinstance(headings, list | tuple) and headings:
+        parts.append(Text("  " + " › ".join(map(str, headings)), "bold"))
+    parts.append(Text(f"  {hit.score:.3f}", "green"))
+    place = f"\n   {source + separator}{path} characters {hit.chunk.start:,} to {hit.chunk.end:,}"
+    return Text.assemble(*parts, Text(place, "dim"))
+
+
+def _reasons(hit: Hit) -> Text:
+    legs = [f"{name} {_leg_text(leg)}" for name, leg in hit.legs.items()]
+    matched = f"matched {' '.join(hit.matched_terms)}" if hit.matched_terms else "no term matched"
+    return Text("   " + " · ".join([*legs, matched]), "dim")
+
+
+def _leg_text(leg: Leg) -> str:
+    rank = "beyond depth" if leg.rank is None else f"#{leg.rank}"
+    return rank if leg.score is None else f"{rank} ({leg.score:.3f})"
+
+
+def _chunker_text(manifest: Manifest) -> str:
+    chunker = manifest.chunker
+    return "one chunk a document" if chunker.kind == "whole" else f"{chunker.size} tokens, overlap {chunker.overlap}"
+
+
+def _keyword_text(manifest: Manifest) -> str:
+    language = manifest.analyser.language
+    calibration = manifest.calibration
+    if calibration is None:
+        return f"{language}; not calibrated yet"
+    return (
+        f"{language}; calibrated on {calibration.chunks:,} chunks: {calibration.average_length:.1f} terms a chunk, "
+        f"{calibration.unknown_rate:.1%} of tokens unknown to the model"
+    )

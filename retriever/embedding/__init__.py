@@ -1,0 +1,48 @@
+"""Embedding functions: the abstraction, and finding one by its name."""
+
+from __future__ import annotations
+
+from retriever.embedding.base import EmbeddingConfig, EmbeddingFunction, Role, TruncationWarning
+from retriever.errors import ConfigurationError
+from retriever.registry import find, names
+
+__all__ = [
+    "EmbeddingConfig",
+    "EmbeddingFunction",
+    "Role",
+    "TruncationWarning",
+    "embedding_class",
+    "resolve_embedding",
+]
+
+EmbeddingInput = str | EmbeddingFunction
+"""What public functions accept as an embedding function."""
+
+
+def embedding_class(kind: str) -> type[EmbeddingFunction]:
+    """The class registered for a kind.
+
+    :param kind: its name.
+    :raises ConfigurationError: where there is none.
+    :raises MissingExtra: where its packages are not installed.
+    """
+    cls = find("retriever.embeddings", kind)
+    if not issubclass(cls, EmbeddingFunction):
+        raise ConfigurationError(f"the plug-in {kind!r} is a {cls.__name__}, not an EmbeddingFunction")
+    return cls
+
+
+def resolve_embedding(given: EmbeddingInput) -> EmbeddingFunction:
+    """An embedding function from what the user wrote.
+
+    :param given: an embedding function; ``KIND`` or ``KIND:NAME``; or the bare name of a sentence-transformers model.
+    :raises ConfigurationError: where it leads nowhere.
+    """
+    if isinstance(given, EmbeddingFunction):
+        return given
+    if not given.strip():
+        raise ConfigurationError("the embedding function's name is empty")
+    kind, _, name = given.partition(":")
+    if kind in names("retriever.embeddings"):
+        return embedding_class(kind).from_name(name)
+    return embedding_class("sentence-transformers").from_name(given)

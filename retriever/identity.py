@@ -1,0 +1,168 @@
+"""An index knows what built it: making its manifest, and refusing anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from pydantic import ValidationError
+
+from retriever._version import __version__
+from retriever.chunking import ChunkerConfig
+from retriever.embedding import EmbeddingFunction, embedding_class
+from retriever.errors import IndexMismatch, InvalidInput, ManifestUnreadable
+from retriever.keyword.analyser import Analyser
+from retriever.keyword.config import AnalyserConfig
+from retriever.manifest import EmbeddingManifest, FieldType, Manifest
+
+CANARY_COSINE = 0.999
+"""Another machine, device or library version stays above this; another model does not."""
+
+
+def make_manifest(
+    embedding: EmbeddingFunction,
+    chunker: ChunkerConfig | None,
+    language: str | None,
+    filter_fields: Mapping[str, FieldType],
+) -> Manifest:
+    """The manifest of a new index.
+
+    :param embedding: embeds the canaries.
+    :param chunker: None for the defaults.
+    :param language: None for English.
+    :param filter_fields: metadata keys to get a payload index.
+    :raises InvalidInput: for a filter field of an unknown type.
+    :raises ConfigurationError: for an unknown language.
+    """
+    analyser = AnalyserConfig() if language is None else AnalyserConfig(language=language.lower())
+    Analyser(analyser)  # refuses an unknown language before anything is written
+    recorded = EmbeddingManifest(
+        kind=embedding.kind,
+        config=embedding.config.model_dump(mode="json"),
+        fingerprint=embedding.fingerprint,
+        dimension=embedding.dimension,
+        canaries=embedding.canaries().tolist(),
+    )
+    try:
+        return Manifest(
+            created_with=__version__,
+            embedding=recorded,
+            chunker=chunker or ChunkerConfig(),
+            analyser=analyser,
+            filter_fields=dict(filter_fields),
+        )
+    except ValidationError as error:
+        field = error.errors()[0]["loc"]
+        raise InvalidInput(f"{'.'.join(map(str, field))}: {error.errors()[0]['msg']}") from None
+
+
+def check_settings(
+    manifest: Manifest,
+    address: str,
+    embedding: EmbeddingFunction | None,
+    chunker: ChunkerConfig | None,
+    language: str | None,
+) -> None:
+    """Refuse settings that did not build the index.
+
+    An embedding function with the recorded configuration is not loaded for this: its canaries are compared when it
+    is first used.
+
+    :param manifest: of the index.
+    :param address: of the index, for messages.
+    :param embedding: given by the caller, or None.
+    :param chunker: given by the caller, or None.
+    :param language: given by the caller, or None.
+    :raises IndexMismatch: naming both sides.
+    """
+    if chunker is not None and chunker != manifest.chunker:
+        raise IndexMismatch(
+            f"the index at {address} was built with the chunker {_plain(manifest.chunker.model_dump())}, not "
+            f"{_plain(chunker.model_dump())}: leave the chunker out, or index into a new store"
+        )
+    if language is not None and language.lower() != manifest.analyser.language:
+        raise IndexMismatch(
+            f"the index at {address} was built for the language {manifest.analyser.language}, not {language}: leave "
+            "the language out, or index into a new store"
+        )
+    recorded = manifest.embedding
+    if embedding is None or (embedding.kind, embedding.config.model_dump(mode="json")) == (
+        recorded.kind,
+        recorded.config,
+    ):
+        return
+    if embedding.fingerprint != recorded.fingerprint:
+        raise IndexMismatch(
+            f"the index at {address} was built with {describe_embedding(recorded)}, not with {embedding.name}: "
+            f"{_difference(recorded.fingerprint, embedding.fingerprint)}. Leave the embedding function out to open the "
+            "index with its own; for another one, index the documents again into a new store"
+        )
+
+
+def resolve_recorded(recorded: EmbeddingManifest) -> EmbeddingFunction:
+    """Rebuild the embedding function of an index.
+
+    :param recorded: from its manifest.
+    :raises MissingExtra: where its packages are not installed.
+    :raises ManifestUnreadable: where its settings are not understood.
+    """
+    cls = embedding_class(recorded.kind)
+    try:
+        return cls.from_config(recorded.config)
+    except ValidationError as error:
+        raise ManifestUnreadable(
+            f"the settings of {recorded.kind!r} in the manifest are not understood: {error.errors()[0]['msg']}"
+        ) from None
+
+
+def verify_canaries(recorded: EmbeddingManifest, embedding: EmbeddingFunction, address: str) -> None:
+    """Refuse a model that changed under its name.
+
+    :param recorded: from the manifest.
+    :param embedding: about to be used.
+    :param address: of the index, for the message.
+    :raises IndexMismatch: where dimension or vectors differ.
+    """
+    if embedding.dimension != recorded.dimension:
+        raise IndexMismatch(
+            f"the index at {address} holds vectors of {recorded.dimension} dimensions, {embedding.name} gives "
+            f"{embedding.dimension}"
+        )
+    now, then = embedding.canaries(), np.array(recorded.canaries, dtype=np.float32)
+    norms = np.linalg.norm(now, axis=1) * np.linalg.norm(then, axis=1)
+    cosines = np.divide((now * then).sum(axis=1), norms, out=np.ones(len(now)), where=norms > 0)
+    if cosines.min() < CANARY_COSINE:
+        raise IndexMismatch(
+            f"the index at {address} was built with {describe_embedding(recorded)}, but {embedding.name} now gives "
+            f"other vectors (cosine {cosines.min():.3f} for a test text): "
+            f"{_difference(recorded.fingerprint, embedding.fingerprint)}. Bring the former model back, or index the "
+            "documents again into a new store"
+        )
+
+
+def describe_embedding(recorded: EmbeddingManifest) -> str:
+    """How people call the embedding function of an index.
+
+    :param recorded: from its manifest.
+    """
+    settings = {key: value for key, value in recorded.config.items() if value is not None}
+    model = settings.pop("model", None)
+    name = f"{recorded.kind}:{model}" if model else recorded.kind
+    return f"{name} ({_plain(settings)})" if settings else name
+
+
+def _plain(settings: Mapping[str, object]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in settings.items())
+
+
+def _difference(recorded: Mapping[str, str], given: Mapping[str, str]) -> str:
+    keys = [key for key in {**recorded, **given} if recorded.get(key) != given.get(key)]
+    if not keys:
+        return "their settings are the same"
+    return "; ".join(f"{key} is {_short(recorded.get(key))} there, {_short(given.get(key))} here" for key in keys)
+
+
+def _short(value: str | None) -> str:
+    if value is None:
+        return "absent"
+    return repr(value if len(value) <= 40 else value[:12] + "…")

@@ -1,0 +1,291 @@
+"""Indexing: load, chunk, plan, embed, upsert, prune. The store is the ledger.
+
+Documents flow in windows, so that memory stays bounded whatever the stream. Within a window everything new is written
+before anything old is deleted, and what is new is found by asking the store. So a run may be killed at any moment:
+running it again finishes the work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TypeVar
+
+from retriever.chunking import Chunker
+from retriever.embedding.base import EmbeddingFunction, TruncationWarning
+from retriever.errors import InvalidInput
+from retriever.filters import And, Compare, Filter, Reserved, matching
+from retriever.keyword.analyser import Analyser
+from retriever.loading import Unloaded
+from retriever.manifest import Calibration
+from retriever.planning import ChunkedDocument, Plan, check_document, make_chunks, make_plan, qualified_id
+from retriever.report import IndexReport, Problem
+from retriever.stores import Record, Store
+from retriever.types import Chunk, Document
+
+WINDOW_CHARACTERS = 2_000_000
+"""A window is full at this size or at WINDOW_DOCUMENTS; a greater document is a window of its own."""
+WINDOW_DOCUMENTS = 2_048
+BATCH = 256
+"""Chunks that are embedded and written together: what a kill can cost."""
+CALIBRATION_CHUNKS = 10_000
+"""The average length is measured on the first so many chunks."""
+DRIFT = 0.2
+"""The new chunks' average length may be off the calibrated one by this share before a warning."""
+DRIFT_CHUNKS = 200
+"""Fewer new chunks than this say nothing about drift."""
+
+_LEVEL = re.compile(r"[/#]")
+
+_T = TypeVar("_T")
+
+Progress = Callable[[IndexReport], None]
+"""Called whenever the report has changed; it must not change it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the pipeline is made of."""
+
+    store: Store
+    embedding: EmbeddingFunction
+    chunker: Chunker
+    analyser: Analyser
+
+
+class _Seen:
+    """Which documents a run has met, at some 70 bytes each: 64 bits of a hash instead of the id."""
+
+    def __init__(self) -> None:
+        self._hashes: set[int] = set()
+
+    def add(self, document_id: str) -> bool:
+        """Note a document; False where it was met before."""
+        before = len(self._hashes)
+        self._hashes.add(self._hash(document_id))
+        return len(self._hashes) > before
+
+    def __contains__(self, document_id: str) -> bool:
+        return self._hash(document_id) in self._hashes
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    @staticmethod
+    def _hash(document_id: str) -> int:
+        return int.from_bytes(hashlib.blake2b(document_id.encode(), digest_size=8).digest(), "big")
+
+
+class IndexRun:
+    """One run over one source.
+
+    :param parts: store, embedding function, chunker, analyser.
+    :param source: name of the source; checked.
+    :param progress: told of every change of the report.
+    """
+
+    def __init__(self, parts: Parts, source: str, progress: Progress | None = None) -> None:
+        self._parts = parts
+        self._source = source
+        self._progress = progress or (lambda _: None)
+        self._seen = _Seen()
+        self._protected: set[str] = set()
+        self._terms = 0
+        self._unknown = 0
+        self.report = IndexReport(source)
+
+    def run(self, items: Iterable[Document | Unloaded], *, prune: bool) -> IndexReport:
+        """Bring the index in step with a stream of documents.
+
+        :param items: read once, a window at a time.
+        :param prune: delete documents of this source that the stream does not have.
+        :return: what was done.
+        :raises EmbeddingError: where the embedding function fails; what was written before stays.
+        :raises StoreError: where the store fails.
+        """
+        windows = self._windows(items)
+        for window in self._calibrated(windows):
+            self._apply(window)
+        if prune:
+            self._prune()
+        self._check_drift()
+        with self.report.timed("optimise"):
+            self._parts.store.optimise()
+        self._progress(self.report)
+        return self.report
+
+    def _windows(self, items: Iterable[Document | Unloaded]) -> Iterator[list[ChunkedDocument]]:
+        window: list[Document] = []
+        size = 0
+        for document in self._documents(items):
+            window.append(document)
+            size += len(document.text)
+            if size >= WINDOW_CHARACTERS or len(window) >= WINDOW_DOCUMENTS:
+                yield self._chunked(window)
+                window, size = [], 0
+        if window:
+            yield self._chunked(window)
+
+    def _documents(self, items: Iterable[Document | Unloaded]) -> Iterator[Document]:
+        """The documents that can be indexed; the others go to the report."""
+        stream = iter(items)
+        while True:
+            with self.report.timed("load"):
+                item = next(stream, None)
+            if item is None:
+                return
+            if isinstance(item, Unloaded):
+                self._note(item)
+                continue
+            document = self._checked(item)
+            if document is not None:
+                yield document
+
+    def _note(self, item: Unloaded) -> None:
+        """Whatever could not be loaded is never pruned."""
+        self._protected.add(qualified_id(self._source, item.path))
+        problems = self.report.failed if item.kind == "failed" else self.report.ignored
+        problems.append(Problem(item.path, item.reason))
+
+    def _checked(self, given: Document) -> Document | None:
+        name = getattr(given, "id", None)
+        name = name if isinstance(name, str) else repr(given)[:80]
+        try:
+            document = check_document(given)
+            if not self._seen.add(qualified_id(self._source, document.id)):
+                raise InvalidInput("a document with this id came before in the same run; the first one was kept")
+        except InvalidInput as error:
+            shown = name.encode(errors="backslashreplace").decode()
+            self.report.failed.append(Problem(shown, str(error)))
+            self._protected.add(qualified_id(self._source, name))
+            return None
+        self.report.documents += 1
+        if not document.text.strip():
+            self.report.ignored.append(Problem(document.id, "empty"))
+        return document
+
+    def _chunked(self, window: Sequence[Document]) -> list[ChunkedDocument]:
+        with self.report.timed("chunk"):
+            results = self._parts.chunker.split([document.text for document in window])
+            self.report.tokens += sum(result.tokens for result in results)
+            self._unknown += sum(result.unknown for result in results)
+            return [make_chunks(d, result, self._source) for d, result in zip(window, results, strict=True)]
+
+    def _calibrated(self, windows: Iterator[list[ChunkedDocument]]) -> Iterator[list[ChunkedDocument]]:
+        """The same windows, but before the first one the index has its calibration."""
+        manifest = self._parts.store.read_manifest()
+        if manifest is None or manifest.calibration is not None:
+            return windows
+        head: list[list[ChunkedDocument]] = []
+        count = 0
+        for window in windows:
+            head.append(window)
+            count += sum(len(document.chunks) for document in window)
+            if count >= CALIBRATION_CHUNKS:
+                break
+        if count:
+            chunks = (chunk for window in head for document in window for chunk in document.chunks)
+            with self.report.timed("plan"):
+                rate = self._unknown / max(1, self.report.tokens)
+                calibration = calibrate((chunk.text for chunk in chunks), self._parts.analyser, rate)
+                self._parts.store.write_manifest(manifest.model_copy(update={"calibration": calibration}))
+        return chain(head, windows)
+
+    def _apply(self, window: Sequence[ChunkedDocument]) -> None:
+        with self.report.timed("plan"):
+            ledger = self._parts.store.entries(self._of_documents([document.id for document in window]))
+            plan = make_plan(window, ledger)
+        self.report.skipped += plan.unchanged
+        room = self._parts.embedding.content_tokens("document")
+        self.report.truncated += 0 if room is None else sum(tokens > room for tokens in plan.tokens)
+        self._progress(self.report)
+        for chunks in _longest_first(plan):
+            self._write(chunks)
+        self._rewrite(plan.changed)
+        self._delete(plan.stale)
+
+    def _of_documents(self, document_ids: Sequence[str]) -> Filter:
+        return And((self._of_source(), matching(document_ids, Reserved.DOCUMENT)))
+
+    def _of_source(self) -> Filter:
+        return Compare(Reserved.SOURCE, "eq", self._source)
+
+    def _write(self, chunks: Sequence[Chunk]) -> None:
+        with self.report.timed("embed"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", TruncationWarning)  # the report counts them
+            vectors = self._parts.embedding.embed_documents([chunk.text for chunk in chunks])
+        with self.report.timed("store"):
+            terms = [self._parts.analyser.terms(chunk.text) for chunk in chunks]
+            self._parts.store.upsert([Record(*parts) for parts in zip(chunks, vectors, terms, strict=True)])
+        self._terms += sum(sum(counts.values()) for counts in terms)
+        self.report.added += len(chunks)
+        self._progress(self.report)
+
+    def _rewrite(self, chunks: Sequence[Chunk]) -> None:
+        with self.report.timed("store"):
+            for batch in _batches(chunks):
+                self._parts.store.rewrite(batch)
+                self.report.updated += len(batch)
+
+    def _delete(self, chunk_ids: Sequence[str]) -> None:
+        with self.report.timed("store"):
+            for batch in _batches(chunk_ids):
+                self._parts.store.delete(batch)
+                self.report.deleted += len(batch)
+        self._progress(self.report)
+
+    def _prune(self) -> None:
+        if not len(self._seen) or qualified_id(self._source, ".") in self._protected:
+            self.report.warnings.append("the source is empty or could not be read: nothing was pruned")
+            return
+        with self.report.timed("plan"):
+            stale = [
+                entry.chunk_id
+                for entry in self._parts.store.entries(self._of_source())
+                if entry.document_id not in self._seen and not self._is_protected(entry.document_id)
+            ]
+        self._delete(stale)
+
+    def _is_protected(self, document_id: str) -> bool:
+        """Whether it, or the folder or the file of many documents that it lies in, could not be loaded."""
+        ends = (match.start() for match in _LEVEL.finditer(document_id))
+        return document_id in self._protected or any(document_id[:end] in self._protected for end in ends)
+
+    def _check_drift(self) -> None:
+        manifest = self._parts.store.read_manifest()
+        if manifest is None or manifest.calibration is None or self.report.added < DRIFT_CHUNKS:
+            return
+        average = self._terms / self.report.added
+        calibrated = manifest.calibration.average_length
+        if abs(average / calibrated - 1) > DRIFT:
+            self.report.warnings.append(
+                f"new chunks have {average:.0f} terms on average, keyword weights were calibrated for {calibrated:.0f}: "
+                "consider recalibrating"
+            )
+
+
+def calibrate(texts: Iterable[str], analyser: Analyser, unknown_rate: float) -> Calibration:
+    """Measure the average length of chunks.
+
+    :param texts: of the chunks, at least one.
+    :param analyser: that counts terms.
+    :param unknown_rate: share of tokens that the model does not know.
+    """
+    lengths = [analyser.terms(text).total() for text in texts]
+    average = sum(lengths) / len(lengths)
+    return Calibration(chunks=len(lengths), average_length=max(1.0, average), unknown_rate=unknown_rate)
+
+
+def _longest_first(plan: Plan) -> Iterator[list[Chunk]]:
+    """Batches of chunks of like length, so that a model pads little."""
+    order = sorted(range(len(plan.missing)), key=lambda i: -plan.tokens[i])
+    for batch in _batches(order):
+        yield [plan.missing[i] for i in batch]
+
+
+def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    return (items[start : start + BATCH] for start in range(0, len(items), BATCH))

@@ -1,0 +1,55 @@
+"""What an index holds, for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from retriever.identity import describe_embedding
+from retriever.manifest import Manifest
+from retriever.planning import SEPARATOR
+from retriever.stores import Store
+
+
+@dataclass(frozen=True, slots=True)
+class IndexInfo:
+    """What an index holds and what built it."""
+
+    address: str
+    """Where it is."""
+    chunks: int
+    """Records in it."""
+    documents: int
+    """Distinct documents."""
+    sources: dict[str, int]
+    """Documents by name of their source; ``""`` for those given directly."""
+    embedding: str
+    """The embedding function, as people call it."""
+    dimension: int
+    """Of the vectors."""
+    manifest: Manifest
+    """All settings."""
+
+
+def describe(store: Store, manifest: Manifest) -> IndexInfo:
+    """Read the ledger and count.
+
+    :param store: the index.
+    :param manifest: its manifest.
+    """
+    chunks = Counter(entry.document_id for entry in store.entries())
+    sources = Counter(_source(document_id) for document_id in chunks)
+    return IndexInfo(
+        address=store.address,
+        chunks=chunks.total(),
+        documents=len(chunks),
+        sources=dict(sorted(sources.items())),
+        embedding=describe_embedding(manifest.embedding),
+        dimension=manifest.embedding.dimension,
+        manifest=manifest,
+    )
+
+
+def _source(document_id: str) -> str:
+    source, separator, _ = document_id.partition(SEPARATOR)
+    return source if separator else ""

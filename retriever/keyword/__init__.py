@@ -1,0 +1,1 @@
+"""The keyword leg: analyser, BM25."""

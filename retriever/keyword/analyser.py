@@ -1,0 +1,170 @@
+"""From text to terms: one analyser for documents and queries, so that terms mean the same on every store.
+
+Words are runs of letters and digits in NFKC form and lower case, stemmed, without stop words. Scripts that put no
+space between words (Chinese, Japanese, Thai and their like, and Korean, whose words run together with their
+particles) give single characters and pairs of neighbours, whatever the language. Identifiers are kept whole and in
+parts::
+
+    foo_bar     foo_bar foo bar            E1234       e1234 1234
+    camelCase   camelcase camel case       10.0.0.1    10.0.0.1 10 0 0 1
+
+On five Chinese and five English sets this beat pairs alone and whole identifiers alone.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import unicodedata
+from collections import Counter
+from collections.abc import Container, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import NamedTuple
+
+import Stemmer
+
+from retriever.errors import ConfigurationError, IndexMismatch
+from retriever.keyword.config import ANALYSER_VERSION, AnalyserConfig
+from retriever.keyword.stopwords import stop_words
+
+# Hiragana to Hangul with their extensions; Thai, Lao, Myanmar, Khmer.
+_UNSPACED = (
+    "\u3005-\u3007\u3040-\u30ff\u3131-\u318e\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f"
+    "\U00020000-\U0003134f\u0e01-\u0e4e\u0e81-\u0ece\u1000-\u1049\u1780-\u17d3"
+)
+# Signs that belong to the letter before them, which ``\w`` does not count: accents, Arabic, Hebrew and Indic vowels.
+_SIGNS = (
+    "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc"
+    "\u0900-\u0963\u0966-\u0df3\u200d"
+)
+# One class of characters and no alternatives: this expression sees every character that is indexed.
+_RUN = re.compile(rf"[\w{_UNSPACED}][\w{_SIGNS}{_UNSPACED}]*(?:['’.\-]\w[\w{_SIGNS}{_UNSPACED}]*)*")
+_SCRIPTS = re.compile(rf"(?P<unspaced>[{_UNSPACED}]+)|(?P<word>[^{_UNSPACED}'’.\-][^{_UNSPACED}]*)")
+_JOINED = re.compile(r"[_.\-]+")
+_SEAM = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
+
+
+class Token(NamedTuple):
+    """A run of the text and the terms that it gives.
+
+    :param start: offset of its first character.
+    :param end: offset after its last character.
+    :param terms: in order; empty for a stop word.
+    """
+
+    start: int
+    end: int
+    terms: tuple[str, ...]
+
+
+class Analyser:
+    """Turns text into terms. Safe to use from several threads.
+
+    :param config: language and version of the rules; English by default.
+    :raises ConfigurationError: for a language that Snowball does not know.
+    :raises IndexMismatch: for rules of another version than this program's.
+    """
+
+    def __init__(self, config: AnalyserConfig | None = None) -> None:
+        self.config = config or AnalyserConfig()
+        if self.config.version != ANALYSER_VERSION:
+            raise IndexMismatch(
+                f"the index was built with version {self.config.version} of the analyser, this program has "
+                f"{ANALYSER_VERSION}: index the documents again into a new store"
+            )
+        language = self.config.language
+        if language != "none" and language not in Stemmer.algorithms():
+            known = ", ".join(["none", *Stemmer.algorithms()])
+            raise ConfigurationError(f"unknown language {language!r} for the keyword index; known are {known}")
+        self._stop = stop_words(language)
+        self._stemmer = None if language == "none" else Stemmer.Stemmer(language)
+        self._stemming = threading.Lock()  # a Snowball stemmer is not thread-safe
+        self._word_terms = lru_cache(maxsize=2**16)(self._analyse_word)
+
+    def terms(self, text: str) -> Counter[str]:
+        """How often each term occurs in a text.
+
+        :param text: of a chunk or a query.
+        """
+        return Counter(chain.from_iterable(map(self._run_terms, _RUN.findall(text))))
+
+    def shared(self, text: str, terms: Container[str]) -> list[str]:
+        """Which of some terms occur in a text, in the text's order, each once.
+
+        :param text: of a chunk.
+        :param terms: of a query.
+        """
+        runs = dict.fromkeys(_RUN.findall(text))
+        return list(dict.fromkeys(term for run in runs for term in self._run_terms(run) if term in terms))
+
+    def tokens(self, text: str) -> Iterator[Token]:
+        """Terms with their places, for marking what matched.
+
+        :param text: of a chunk; each character of a script without spaces comes with the pairs it is part of.
+        """
+        for run in _RUN.finditer(text):
+            for start, end, is_word in _split_scripts(run[0]):
+                piece, place = run[0][start:end], run.start() + start
+                if is_word:
+                    yield Token(place, place + len(piece), self._word_terms(piece))
+                    continue
+                for i in range(len(piece)):
+                    around = (piece[i], *([piece[i - 1 : i + 1]] if i else []), piece[i : i + 2])
+                    yield Token(place + i, place + i + 1, tuple(_normal(term) for term in around))
+
+    def _run_terms(self, run: str) -> Sequence[str]:
+        if run.isascii():
+            return self._word_terms(run)
+        terms: list[str] = []
+        for start, end, is_word in _split_scripts(run):
+            piece = run[start:end]
+            terms += self._word_terms(piece) if is_word else _pairs(piece)
+        return terms
+
+    def _analyse_word(self, word: str) -> tuple[str, ...]:
+        folded = _normal(word).lower().replace("’", "'")
+        if folded in self._stop:
+            return ()
+        parts = _parts(_normal(word))
+        if not parts:
+            return (self._stem(folded),)
+        whole = folded.strip("_-.") or folded
+        return (whole, *(self._stem(part) for part in parts if part not in self._stop))
+
+    def _stem(self, word: str) -> str:
+        if self._stemmer is None:
+            return word
+        with self._stemming:
+            return str(self._stemmer.stemWord(word))
+
+
+def _normal(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)
+
+
+def _split_scripts(run: str) -> Iterator[tuple[int, int, bool]]:
+    """Start, end, and whether it is a word rather than a script without spaces."""
+    for match in _SCRIPTS.finditer(run):
+        yield *match.span(), match["word"] is not None
+
+
+def _pairs(run: str) -> list[str]:
+    run = _normal(run)
+    return [*run, *(run[i : i + 2] for i in range(len(run) - 1))]
+
+
+def _parts(word: str) -> list[str]:
+    """The parts of an identifier, in lower case; none for a plain word.
+
+    A part that its case or its digits divide further gives these smaller parts too, single characters left out.
+    """
+    joined = [part for part in _JOINED.split(word) if part]
+    parts = [part.lower() for part in joined] if len(joined) > 1 else []
+    for part in joined:
+        if "'" in part or "’" in part:
+            continue
+        smaller = _SEAM.split(part)
+        if len(smaller) > 1:
+            parts += [piece.lower() for piece in smaller if len(piece) > 1]
+    return parts

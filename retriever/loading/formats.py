@@ -1,0 +1,129 @@
+"""Which extension is read how: the one place where formats are listed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from retriever.errors import MissingExtra
+from retriever.loading.csv_rows import load_csv
+from retriever.loading.json_rows import load_json, load_jsonl
+from retriever.loading.markup import load_docx, load_html
+from retriever.loading.outcome import File, Outcome, ReadError, Unloaded, one_line
+from retriever.loading.pdf import load_pdf
+from retriever.loading.plain import load_markdown, load_text
+from retriever.loading.walk import Found
+
+Loader = Callable[[File], Iterator[Outcome]]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How files of a kind are read.
+
+    :param name: as it stands in the metadata.
+    :param load: what reads them.
+    :param language: of source code.
+    """
+
+    name: str
+    load: Loader
+    language: str = ""
+
+
+_LANGUAGES = {
+    "bash": ".sh .bash",
+    "batch": ".bat .cmd",
+    "c": ".c .h",
+    "clojure": ".clj .cljs",
+    "cpp": ".cc .cpp .cxx .hh .hpp .hxx",
+    "csharp": ".cs",
+    "css": ".css .scss .less",
+    "cuda": ".cu .cuh",
+    "dart": ".dart",
+    "elixir": ".ex .exs",
+    "erlang": ".erl .hrl",
+    "go": ".go",
+    "graphql": ".graphql .gql",
+    "groovy": ".groovy .gradle",
+    "haskell": ".hs",
+    "ini": ".ini .cfg .conf .properties",
+    "java": ".java",
+    "javascript": ".js .jsx .mjs .cjs",
+    "julia": ".jl",
+    "kotlin": ".kt .kts",
+    "latex": ".tex",
+    "lua": ".lua",
+    "makefile": ".mk",
+    "objective-c": ".m .mm",
+    "ocaml": ".ml .mli",
+    "perl": ".pl .pm",
+    "php": ".php",
+    "powershell": ".ps1",
+    "protobuf": ".proto",
+    "python": ".py .pyi",
+    "r": ".r",
+    "ruby": ".rb",
+    "rust": ".rs",
+    "scala": ".scala",
+    "solidity": ".sol",
+    "sql": ".sql",
+    "svelte": ".svelte",
+    "swift": ".swift",
+    "terraform": ".tf",
+    "toml": ".toml",
+    "typescript": ".ts .tsx .mts .cts",
+    "vue": ".vue",
+    "xml": ".xml .xsd .xsl .svg",
+    "yaml": ".yaml .yml",
+    "zig": ".zig",
+}
+
+_UNKNOWN = Format("text", load_text)
+
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {
+        **dict.fromkeys((".md", ".markdown", ".mdx"), Format("markdown", load_markdown)),
+        **dict.fromkeys((".txt", ".text", ".rst", ".adoc", ".org", ".log"), Format("text", load_text)),
+        **dict.fromkeys((".html", ".htm", ".xhtml"), Format("html", load_html)),
+        ".pdf": Format("pdf", load_pdf),
+        ".docx": Format("docx", load_docx),
+        ".json": Format("json", load_json),
+        **dict.fromkeys((".jsonl", ".ndjson"), Format("json", load_jsonl)),
+        **dict.fromkeys((".csv", ".tsv"), Format("csv", load_csv)),
+        **{
+            extension: Format("code", load_text, language)
+            for language, extensions in _LANGUAGES.items()
+            for extension in extensions.split()
+        },
+    }
+)
+"""By extension, in lower case. Files of other extensions are read as text if they are text."""
+
+
+def supported_formats() -> dict[str, tuple[str, ...]]:
+    """List what can be read.
+
+    :return: the extensions of each format, by its name as it stands in the metadata.
+    """
+    names = dict.fromkeys(form.name for form in FORMATS.values())
+    return {name: tuple(sorted(e for e, form in FORMATS.items() if form.name == name)) for name in names}
+
+
+def read(found: Found) -> Iterator[Outcome]:
+    """Read one file; whatever is wrong with it is told, not raised.
+
+    :param found: the file.
+    :return: its documents, and why there are not more of them.
+    """
+    form = FORMATS.get(found.location.suffix.lower(), _UNKNOWN)
+    file = File(found.path, found.location, form.name, form.language)
+    try:
+        yield from form.load(file)
+    except ReadError as error:
+        yield Unloaded(file.path, error.reason, error.kind)
+    except MissingExtra as error:
+        yield Unloaded(file.path, str(error), "failed")
+    except OSError as error:
+        yield Unloaded(file.path, f"cannot be read: {error.strerror or one_line(error)}", "failed")

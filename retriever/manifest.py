@@ -1,0 +1,114 @@
+"""What an index knows of itself: which model, chunker and analyser built it, and what its corpus is like."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from retriever.chunking.config import ChunkerConfig
+from retriever.errors import ManifestUnreadable
+from retriever.keyword.config import AnalyserConfig
+
+SCHEMA_VERSION = 1
+"""Raised when an older program could misread a newer manifest."""
+
+FieldType = Literal["keyword", "number", "bool"]
+"""What a payload index is made for: strings, ints and floats, or booleans."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EmbeddingManifest(_Model):
+    """The embedding function that built the index."""
+
+    kind: str
+    """Name under which it is registered."""
+    config: dict[str, Any]
+    """From which it can be rebuilt. Holds no secret."""
+    fingerprint: dict[str, str]
+    """What makes vectors comparable: two functions with equal fingerprints give the same vectors."""
+    dimension: int = Field(gt=0)
+    canaries: list[list[float]]
+    """Vectors of :data:`retriever.embedding.base.CANARIES`, to notice a model that changed under its name."""
+
+
+class Calibration(_Model):
+    """What was measured on the first chunks, then frozen.
+
+    Frozen, because BM25's length normalisation is part of the stored weights.
+    """
+
+    chunks: int
+    """How many chunks it was measured on."""
+    average_length: float
+    """Terms a chunk, for BM25's length normalisation."""
+    unknown_rate: float
+    """Share of tokens that the embedding function's tokeniser does not know, from 0 to 1."""
+    complete: bool = True
+    """False while stored weights are being rewritten for a new average length."""
+
+
+class Manifest(_Model):
+    """All of it. Stored as JSON beside the records."""
+
+    schema_version: int = SCHEMA_VERSION
+    created_with: str
+    """Version of this package."""
+    embedding: EmbeddingManifest
+    chunker: ChunkerConfig
+    analyser: AnalyserConfig
+    filter_fields: dict[str, FieldType] = Field(default_factory=dict)
+    """Metadata keys that have a payload index."""
+    calibration: Calibration | None = None
+    """None until the first chunks were written."""
+
+
+def parse_manifest(text: str, where: str) -> Manifest:
+    """Read a manifest.
+
+    :param text: JSON.
+    :param where: the store's address, for messages.
+    :raises ManifestUnreadable: where it is damaged or was written by a newer version.
+    """
+    try:
+        version = _Version.model_validate_json(text).schema_version
+    except ValidationError:
+        raise ManifestUnreadable(f"the manifest of {where} is damaged; restore it, or index again") from None
+    if version > SCHEMA_VERSION:
+        raise ManifestUnreadable(
+            f"the manifest of {where} has schema version {version}, this program knows {SCHEMA_VERSION}: "
+            "upgrade with pip install -U hybrid-retriever"
+        )
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        place = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise ManifestUnreadable(f"the manifest of {where} is damaged at {place!r}") from None
+
+
+class _Version(BaseModel):
+    schema_version: int
+
+
+def write_manifest_file(path: Path, manifest: Manifest) -> None:
+    """Replace a manifest file, all or nothing, also when the machine stops.
+
+    :param path: of the file; its folder exists.
+    :param manifest: what to write.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".manifest-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(manifest.model_dump_json(indent=1))
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,158 @@
+"""The exact store in memory: the meaning of every other store, and enough for a few thousand chunks."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from retriever.address import Address
+from retriever.errors import ConfigurationError, StoreError, StoreNotFound
+from retriever.filters import Filter, matches
+from retriever.keyword.bm25 import K1, B, idf
+from retriever.manifest import Manifest
+from retriever.metadata import record_hash
+from retriever.stores import Candidate, Entry, Legs, Query, Record
+from retriever.types import Chunk, FloatMatrix
+
+
+class MemoryStore:
+    """Exact cosine and exact BM25 over a dictionary. Gone when the process ends.
+
+    :param name: shown in its address.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        self._name = name
+        self._manifest: Manifest | None = None
+        self._records: dict[str, Record] = {}
+        self._lock = threading.RLock()
+
+    @classmethod
+    def from_address(cls, address: Address) -> MemoryStore:
+        """A new, empty store.
+
+        :param address: ``memory:`` or ``memory:NAME``.
+        :raises ConfigurationError: where it names a server.
+        """
+        if address.host is not None:
+            raise ConfigurationError(f"{address}: a memory store has no server; write memory:")
+        return cls(address.path)
+
+    @property
+    def address(self) -> str:
+        """``memory:NAME``."""
+        return f"memory:{self._name}"
+
+    def read_manifest(self) -> Manifest | None:
+        """The manifest, or None before ``create``."""
+        return self._manifest
+
+    def create(self, manifest: Manifest) -> None:
+        """Start empty."""
+        self._manifest = manifest
+        self._records = {}
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Replace the manifest."""
+        self._manifest = manifest
+
+    def count(self, filter: Filter | None = None) -> int:  # noqa: A002
+        """How many records match."""
+        return sum(1 for _ in self._matching(filter))
+
+    def upsert(self, records: Sequence[Record]) -> None:
+        """Write records, each with its vector scaled to length 1."""
+        if self._manifest is None:
+            raise StoreNotFound(f"{self.address} holds no index yet")
+        with self._lock:
+            for record in records:
+                self._records[record.chunk.id] = replace(record, vector=_unit(record.vector))
+
+    def rewrite(self, chunks: Sequence[Chunk]) -> None:
+        """Replace span, source and metadata."""
+        with self._lock:
+            for chunk in chunks:
+                if chunk.id in self._records:
+                    self._records[chunk.id] = replace(self._records[chunk.id], chunk=chunk)
+
+    def delete(self, chunk_ids: Sequence[str]) -> None:
+        """Remove records."""
+        with self._lock:
+            for chunk_id in chunk_ids:
+                self._records.pop(chunk_id, None)
+
+    def entries(self, filter: Filter | None = None) -> Iterator[Entry]:  # noqa: A002
+        """The ledger."""
+        for record in self._matching(filter):
+            yield Entry(record.chunk.id, record.chunk.document_id, record_hash(record.chunk))
+
+    def search(self, query: Query) -> Legs:
+        """Both legs by looking at every record."""
+        found = list(self._matching(query.filter))
+        semantic: list[Candidate] = []
+        keyword: list[Candidate] = []
+        if query.vector is not None and found:
+            scores = np.stack([record.vector for record in found]) @ _unit(query.vector)
+            pairs = zip(found, scores.tolist(), strict=True)
+            semantic = _best((Candidate(r.chunk.id, score) for r, score in pairs), query.depth)
+        if query.terms:
+            keyword = _best(self._bm25(found, query.terms), query.depth)
+        return Legs(semantic, keyword)
+
+    def key(self, chunk_id: str) -> str:
+        """The chunk id itself."""
+        return chunk_id
+
+    def fetch(self, keys: Sequence[str]) -> dict[str, Chunk]:
+        """Chunks by id."""
+        return {key: self._records[key].chunk for key in keys if key in self._records}
+
+    def vectors(self, keys: Sequence[str]) -> FloatMatrix:
+        """Vectors by id."""
+        try:
+            return np.stack([self._records[key].vector for key in keys])
+        except KeyError as error:
+            raise StoreError(f"{self.address}: chunk {error.args[0]} is not there any more") from None
+
+    def optimise(self) -> None:
+        """Nothing to build."""
+
+    def destroy(self) -> None:
+        """Forget everything."""
+        self._manifest = None
+        self._records = {}
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _matching(self, condition: Filter | None) -> Iterator[Record]:
+        with self._lock:
+            records = list(self._records.values())
+        return (record for record in records if matches(condition, record.chunk))
+
+    def _bm25(self, found: Sequence[Record], terms: Mapping[str, int]) -> Iterator[Candidate]:
+        """Statistics are those of all records, as in any engine, not of the filtered ones."""
+        with self._lock:
+            lengths = [sum(record.terms.values()) for record in self._records.values()]
+            frequency = Counter(t for record in self._records.values() for t in terms if t in record.terms)
+        average = sum(lengths) / len(lengths) if any(lengths) else 1.0
+        weights = {t: count * idf(frequency[t], len(lengths)) for t, count in terms.items()}
+        for record in found:
+            norm = K1 * (1 - B + B * sum(record.terms.values()) / average)
+            shared = [(record.terms[t], w) for t, w in weights.items() if t in record.terms]
+            if shared:
+                yield Candidate(record.chunk.id, sum(w * tf * (K1 + 1) / (tf + norm) for tf, w in shared))
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    norm = float(np.linalg.norm(vector))
+    return (vector / norm if norm else vector).astype(np.float32)
+
+
+def _best(candidates: Iterator[Candidate], depth: int) -> list[Candidate]:
+    return heapq.nsmallest(depth, candidates, key=lambda candidate: (-candidate.score, candidate.key))

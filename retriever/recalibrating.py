@@ -1,0 +1,62 @@
+"""Rewriting the keyword weights for the corpus as it is now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from retriever.embedding.base import EmbeddingFunction
+from retriever.errors import InvalidInput
+from retriever.indexing import calibrate
+from retriever.keyword.analyser import Analyser
+from retriever.manifest import Calibration, Manifest
+from retriever.stores import Record, Store
+
+PAGE = 256
+
+
+def recalibrate(store: Store, manifest: Manifest, embedding: EmbeddingFunction, analyser: Analyser) -> Manifest:
+    """Measure every chunk, write the new average, then every record's weights.
+
+    The manifest says ``complete: false`` in between, so that an interruption shows.
+
+    :param store: the index.
+    :param manifest: its manifest.
+    :param embedding: whose tokeniser counts unknown tokens.
+    :param analyser: that counts terms.
+    :return: the new manifest.
+    :raises InvalidInput: where the index is empty.
+    """
+    keys = [store.key(entry.chunk_id) for entry in store.entries()]
+    if not keys:
+        raise InvalidInput(f"the index at {store.address} is empty: there is nothing to calibrate on")
+    texts = (chunk.text for page in _pages(keys) for chunk in store.fetch(page).values())
+    calibration = calibrate(texts, analyser, _unknown_rate(store, keys, embedding))
+    manifest = _write(store, manifest, calibration.model_copy(update={"complete": False}))
+    for page in _pages(keys):
+        chunks = store.fetch(page)
+        there = [key for key in page if key in chunks]
+        pairs = zip(there, store.vectors(there), strict=True)
+        store.upsert([Record(chunks[key], vector, analyser.terms(chunks[key].text)) for key, vector in pairs])
+    return _write(store, manifest, calibration)
+
+
+def _unknown_rate(store: Store, keys: Sequence[str], embedding: EmbeddingFunction) -> float:
+    tokeniser = embedding.tokeniser
+    if tokeniser is None or tokeniser.unknown_id is None:
+        return 0.0
+    tokens = unknown = 0
+    for page in _pages(keys):
+        for encoding in tokeniser.encode_batch([chunk.text for chunk in store.fetch(page).values()]):
+            tokens += len(encoding)
+            unknown += encoding.ids.count(tokeniser.unknown_id)
+    return unknown / max(1, tokens)
+
+
+def _write(store: Store, manifest: Manifest, calibration: Calibration) -> Manifest:
+    manifest = manifest.model_copy(update={"calibration": calibration})
+    store.write_manifest(manifest)
+    return manifest
+
+
+def _pages(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (keys[start : start + PAGE] for start in range(0, len(keys), PAGE))

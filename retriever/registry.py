@@ -1,0 +1,90 @@
+"""Plug-ins: entry points to classes, with a plain word where an extra is missing.
+
+Stores are found in the group ``retriever.stores``, embedding functions in ``retriever.embeddings``; those of this
+package come the same way as anybody's. A program may also register its own class at run time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Literal, NoReturn
+
+from retriever.errors import ConfigurationError, MissingExtra
+
+Group = Literal["retriever.stores", "retriever.embeddings"]
+
+_EXTRA_OF_MODULE = {
+    "qdrant_edge": "qdrant",
+    "qdrant_client": "qdrant",
+    "chromadb": "chroma",
+    "langchain_core": "langchain",
+    "sentence_transformers": "sentence-transformers",
+    "tokenizers": "sentence-transformers",
+    "torch": "sentence-transformers",
+}
+"""Which extra brings a module that was not found."""
+
+_registered: dict[tuple[Group, str], type] = {}
+
+
+def register(group: Group, name: str, cls: type) -> Callable[[], None]:
+    """Add a class for this process; it goes before an entry point of the same name.
+
+    :param group: what kind of plug-in it is.
+    :param name: under which it is asked for.
+    :param cls: the class.
+    :return: a function that takes it away again.
+    """
+    _registered[group, name] = cls
+    return lambda: void(_registered.pop((group, name), None))
+
+
+def void(_: object) -> None:
+    """Drop a value."""
+
+
+def names(group: Group) -> list[str]:
+    """Names of the plug-ins there are, sorted, also of those whose extra is missing.
+
+    :param group: what kind of plug-in.
+    """
+    found = {point.name for point in entry_points(group=group)}
+    return sorted(found | {name for kind, name in _registered if kind == group})
+
+
+def find(group: Group, name: str) -> type:
+    """The class registered under a name.
+
+    :param group: what kind of plug-in.
+    :param name: its name.
+    :raises ConfigurationError: where there is none; the message lists the names.
+    :raises MissingExtra: where its packages are not installed.
+    """
+    if (group, name) in _registered:
+        return _registered[group, name]
+    for point in entry_points(group=group, name=name):
+        return _load(point)
+    what = group.removeprefix("retriever.").removesuffix("s")
+    raise ConfigurationError(f"no {what} is called {name!r}; there are: {', '.join(names(group))}")
+
+
+def _load(point: EntryPoint) -> type:
+    try:
+        cls: type = point.load()
+    except ModuleNotFoundError as error:
+        raise_missing(f"{point.name!r}", error)
+    return cls
+
+
+def raise_missing(feature: str, error: ModuleNotFoundError) -> NoReturn:
+    """Say which extra brings a missing module.
+
+    :param feature: what the user asked for.
+    :param error: what importing raised.
+    :raises MissingExtra: always, unless no extra is known to bring the module: then the error itself.
+    """
+    module = (error.name or "").partition(".")[0]
+    if module not in _EXTRA_OF_MODULE:
+        raise error
+    raise MissingExtra(feature, _EXTRA_OF_MODULE[module]) from error

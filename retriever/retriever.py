@@ -1,0 +1,359 @@
+"""The facade: open an index by its address, index into it, search it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypedDict, Unpack, cast
+
+from retriever.address import parse_address
+from retriever.chunking import Chunker, ChunkerConfig
+from retriever.embedding import EmbeddingFunction, EmbeddingInput, resolve_embedding
+from retriever.errors import InvalidInput, StoreNotFound
+from retriever.filters import And, Filter, FilterInput, Reserved, matching, parse_filter
+from retriever.fusion import Method, keyword_weight
+from retriever.identity import check_settings, make_manifest, resolve_recorded, verify_canaries
+from retriever.indexing import IndexRun, Parts, Progress
+from retriever.info import IndexInfo, describe
+from retriever.keyword.analyser import Analyser
+from retriever.loading import Unloaded, load
+from retriever.manifest import FieldType, Manifest
+from retriever.planning import check_source
+from retriever.recalibrating import recalibrate
+from retriever.registry import find
+from retriever.report import IndexReport
+from retriever.searching import DEPTH, Searcher, SearchOptions, check_query
+from retriever.stores import Store
+from retriever.tokeniser import WordTokeniser
+from retriever.types import Document, Hit, Mode
+from retriever.verifying import VerifyReport, verify
+
+PathInput = str | os.PathLike[str]
+
+
+class SearchSettings(TypedDict, total=False):
+    """The keyword arguments of :meth:`Retriever.search`."""
+
+    offset: int
+    mode: Mode
+    filter: FilterInput
+    depth: int
+    fusion: Method
+    keyword_weight: float | None
+    min_cosine: float | None
+    mmr: float | None
+
+
+class Retriever:
+    """One index: where it is, what built it, and how to search it.
+
+    Made by :meth:`open`. May be used from several threads; indexing runs one at a time. As a context manager it
+    closes its store.
+    """
+
+    def __init__(self, store: Store, manifest: Manifest, embedding: EmbeddingFunction | None) -> None:
+        """Internal: use :meth:`open`."""
+        self._store = store
+        self._given = embedding
+        self._manifest = manifest
+        self._analyser = Analyser(manifest.analyser)
+        self._searcher = Searcher(store, self._analyser)
+        self._writing = threading.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        store: PathInput | Store,
+        *,
+        embedding: EmbeddingInput | None = None,
+        chunker: ChunkerConfig | None = None,
+        language: str | None = None,
+        filter_fields: Mapping[str, FieldType] | None = None,
+    ) -> Retriever:
+        """Open the index at an address; make it if there is none and an embedding function is given.
+
+        An index that exists needs its address alone. What is given beside must be what built it.
+
+        :param store: a folder, an address such as ``memory:``, or a store object.
+        :param embedding: an embedding function; ``hashed``, ``KIND:NAME``; or a sentence-transformers model by hub
+            name or folder. Needed for a new index.
+        :param chunker: how documents are cut; 256 tokens with an overlap of 32 by default.
+        :param language: of stemming and stop words in the keyword leg; ``english`` by default.
+        :param filter_fields: metadata keys that filters often use, and whether they hold ``keyword``, ``number`` or
+            ``bool``: they get a payload index. Filters work on all keys, these are quick. New ones are added.
+        :raises StoreNotFound: where there is no index and no embedding function.
+        :raises IndexMismatch: where the index was built with something else; the message names both sides.
+        :raises StoreError: where the address holds something else, or another process holds the index.
+        :raises ConfigurationError: for an address, a model or a setting that leads nowhere.
+        """
+        place = _resolve_store(store)
+        try:
+            manifest = place.read_manifest()
+            function = None if embedding is None else resolve_embedding(embedding)
+            if manifest is None:
+                if function is None:
+                    raise StoreNotFound(
+                        f"there is no index at {place.address}: to make one, say which embedding function to use, for "
+                        "example embedding='sentence-transformers/all-MiniLM-L6-v2' (--embedding on the command line)"
+                    )
+                manifest = make_manifest(function, chunker, language, filter_fields or {})
+                place.create(manifest)
+                opened = cls(place, manifest, function)
+                opened.__dict__["embedding"] = function  # just built: nothing to verify
+                return opened
+            check_settings(manifest, place.address, function, chunker, language)
+            if new := {key: kind for key, kind in (filter_fields or {}).items() if key not in manifest.filter_fields}:
+                manifest = manifest.model_copy(update={"filter_fields": manifest.filter_fields | new})
+                place.write_manifest(manifest)
+            return cls(place, manifest, function)
+        except BaseException:
+            place.close()
+            raise
+
+    @property
+    def address(self) -> str:
+        """Where the index is."""
+        return self._store.address
+
+    @property
+    def store(self) -> Store:
+        """The store below."""
+        return self._store
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the index knows of itself."""
+        return self._manifest
+
+    @cached_property
+    def embedding(self) -> EmbeddingFunction:
+        """The embedding function that built the index, loaded and verified when it is first needed.
+
+        :raises IndexMismatch: where its vectors are not those of the index.
+        """
+        recorded = self._manifest.embedding
+        function = self._given or resolve_recorded(recorded)
+        verify_canaries(recorded, function, self.address)
+        return function
+
+    def index(
+        self,
+        what: PathInput | Iterable[Document | Unloaded],
+        *,
+        source: str | None = None,
+        prune: bool | None = None,
+        progress: Progress | None = None,
+    ) -> IndexReport:
+        """Bring the index in step with a folder, a file, or a stream of documents.
+
+        Only what is new is embedded. May be killed at any moment: running it again finishes the work.
+
+        :param what: a path, or documents (a generator of a million works; memory stays bounded, at some 70 bytes a
+            document beside a window of about 2 MB of text).
+        :param source: a name that keeps this origin apart from others. By default the full path of the folder (of a
+            file's folder), and ``""`` for documents.
+        :param prune: delete documents of this source that are not there any more. By default true for a folder,
+            false for a file and for documents. Documents that failed to load are never pruned.
+        :param progress: called with the report whenever it has changed.
+        :return: what was done, and what could not be done and why.
+        :raises InvalidInput: for a path that does not exist, or an unusable source name.
+        :raises EmbeddingError: where the embedding function fails.
+        :raises StoreError: where the store fails.
+        """
+        items: Iterable[Document | Unloaded]
+        if isinstance(what, str | os.PathLike):
+            path = Path(what)
+            items = load(path)
+            name = source if source is not None else _source_of(path)
+            pruning = path.is_dir() if prune is None else prune
+        else:
+            items, name, pruning = what, source or "", bool(prune)
+        run = IndexRun(self._parts, check_source(name), progress)
+        with self._writing:
+            try:
+                return run.run(items, prune=pruning)
+            finally:
+                self._refresh()
+
+    def search(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        offset: int = 0,
+        mode: Mode = "hybrid",
+        filter: FilterInput = None,  # noqa: A002 - the field's word
+        depth: int = DEPTH,
+        fusion: Method = "relative",
+        keyword_weight: float | None = None,
+        min_cosine: float | None = None,
+        mmr: float | None = None,
+    ) -> list[Hit]:
+        """Find chunks.
+
+        :param query: a question, words, an identifier.
+        :param k: how many hits at most.
+        :param offset: how many hits to pass over: ``k`` times the page's number.
+        :param mode: ``hybrid``, or one leg alone: ``semantic``, ``keyword``.
+        :param filter: a dictionary in the language of :mod:`retriever.filters`; holds in both legs.
+        :param depth: candidates a leg. Pages agree where it is the same for all of them.
+        :param fusion: ``relative`` adds the legs' scores, each stretched to 0 … 1; ``rrf`` adds reciprocal ranks.
+        :param keyword_weight: share of the keyword leg, from 0 to 1. By default by how much of the corpus the model
+            can read, see :func:`retriever.fusion.keyword_weight`.
+        :param min_cosine: leave out what is less similar to the query than this raw cosine, from -1 to 1.
+        :param mmr: reorder for variety by maximal marginal relevance: 1 is relevance alone, 0 variety alone.
+        :return: best first; each with its rank and raw score in both legs and the terms that matched.
+        :raises InvalidInput: for an empty query or an option out of range.
+        :raises FilterError: for a filter that does not parse.
+        """
+        return self.search_batch(
+            [query],
+            k,
+            offset=offset,
+            mode=mode,
+            filter=filter,
+            depth=depth,
+            fusion=fusion,
+            keyword_weight=keyword_weight,
+            min_cosine=min_cosine,
+            mmr=mmr,
+        )[0]
+
+    def search_batch(self, queries: Sequence[str], k: int = 10, **settings: Unpack[SearchSettings]) -> list[list[Hit]]:
+        """Find chunks for several queries, which are embedded together.
+
+        :param queries: as for :meth:`search`.
+        :param k: how many hits at most for each.
+        :param settings: the keyword arguments of :meth:`search`.
+        :return: the hits of each query, in order.
+        """
+        if isinstance(queries, str):
+            raise InvalidInput("search_batch takes a list of queries; for one query use search")
+        options = self._options(k, settings)
+        texts = [check_query(query) for query in queries]
+        if not texts:
+            return []
+        vectors = list(self.embedding.embed_queries(texts)) if options.needs_vector else [None] * len(texts)
+        return [self._searcher.search(text, vector, options) for text, vector in zip(texts, vectors, strict=True)]
+
+    def delete(
+        self,
+        *,
+        documents: Sequence[str] | None = None,
+        source: str | None = None,
+        filter: FilterInput = None,  # noqa: A002
+    ) -> int:
+        """Delete the chunks that satisfy all that is given; at least one thing must be.
+
+        :param documents: ids as hits show them.
+        :param source: name of a source.
+        :param filter: in the filter language.
+        :return: how many chunks were deleted.
+        :raises InvalidInput: where nothing is given.
+        """
+        if isinstance(documents, str):
+            raise InvalidInput("documents is a list of ids, not one string")
+        conditions: list[Filter] = []
+        if documents is not None:
+            conditions.append(matching(documents, Reserved.DOCUMENT))
+        if source is not None:
+            conditions.append(matching([source], Reserved.SOURCE))
+        parsed = parse_filter(filter)
+        if parsed is not None:
+            conditions.append(parsed)
+        if not conditions:
+            raise InvalidInput("say what to delete: documents, source or filter; delete_all deletes the whole index")
+        with self._writing:
+            chunk_ids = [entry.chunk_id for entry in self._store.entries(And(tuple(conditions)))]
+            self._store.delete(chunk_ids)
+        return len(chunk_ids)
+
+    def delete_all(self) -> None:
+        """Delete the index with its manifest, and close it."""
+        with self._writing:
+            self._store.destroy()
+            self._store.close()
+
+    def info(self) -> IndexInfo:
+        """What the index holds and what built it. Reads the whole ledger; loads no model."""
+        return describe(self._store, self.manifest)
+
+    def verify(self) -> VerifyReport:
+        """Read every record and embed a sample again, to find damage."""
+        return verify(self._store, self.manifest, self.embedding, self._analyser)
+
+    def recalibrate(self) -> Manifest:
+        """Measure the average length of all chunks and rewrite the keyword weights with it; nothing is embedded.
+
+        Worth it after the corpus has changed its character, which ``index`` and ``verify`` warn of. If it is
+        interrupted, ``verify`` says so; run it again.
+        """
+        with self._writing:
+            self._manifest = recalibrate(self._store, self.manifest, self.embedding, self._analyser)
+        return self._manifest
+
+    def close(self) -> None:
+        """Let go of the store. The next call opens it again."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Retriever({self.address!r})"
+
+    @cached_property
+    def _parts(self) -> Parts:
+        chunker = Chunker(
+            self.embedding.tokeniser or WordTokeniser(),
+            self._manifest.chunker,
+            max_tokens=self.embedding.max_tokens if self.embedding.tokeniser else None,
+            prompt_tokens=self.embedding.prompt_tokens("document"),
+        )
+        return Parts(self._store, self.embedding, chunker, self._analyser)
+
+    def _refresh(self) -> None:
+        """Read what an indexing run may have added to the manifest: the calibration."""
+        self._manifest = self._store.read_manifest() or self._manifest
+
+    def _options(self, k: int, settings: SearchSettings) -> SearchOptions:
+        if unknown := settings.keys() - SearchSettings.__annotations__.keys():
+            raise InvalidInput(f"search takes no {', '.join(sorted(unknown))}")
+        weight = settings.get("keyword_weight")
+        return SearchOptions(
+            k=k,
+            offset=settings.get("offset", 0),
+            mode=settings.get("mode", "hybrid"),
+            filter=parse_filter(settings.get("filter")),
+            depth=settings.get("depth", DEPTH),
+            fusion=settings.get("fusion", "relative"),
+            keyword_weight=self._default_weight() if weight is None else weight,
+            min_cosine=settings.get("min_cosine"),
+            mmr=settings.get("mmr"),
+        )
+
+    def _default_weight(self) -> float:
+        calibration = self.manifest.calibration
+        return keyword_weight(calibration.unknown_rate if calibration else 0.0)
+
+
+def _resolve_store(given: PathInput | Store) -> Store:
+    if not isinstance(given, str | os.PathLike):
+        return given
+    address = parse_address(os.fspath(given))
+    make = find("retriever.stores", address.scheme).from_address  # type: ignore[attr-defined]  # by convention
+    return cast("Store", make(address))
+
+
+def _source_of(path: Path) -> str:
+    full = path.resolve()
+    return (full if full.is_dir() else full.parent).as_posix()

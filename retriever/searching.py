@@ -1,0 +1,178 @@
+"""Answering queries: two legs, fused, with the reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from retriever.errors import InvalidInput
+from retriever.filters import Filter
+from retriever.fusion import Fused, Method, fuse, relative_scores
+from retriever.keyword.analyser import Analyser
+from retriever.metadata import check_text
+from retriever.mmr import maximal_marginal_relevance
+from retriever.stores import Candidate, Query, Store
+from retriever.types import Chunk, FloatVector, Hit, Leg, Mode
+
+DEPTH = 200
+"""Candidates a leg, by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How to search; see :meth:`retriever.Retriever.search` for the meaning.
+
+    :raises InvalidInput: naming the option that is wrong.
+    """
+
+    k: int
+    offset: int
+    mode: Mode
+    filter: Filter | None
+    depth: int
+    fusion: Method
+    keyword_weight: float
+    min_cosine: float | None
+    mmr: float | None
+
+    def __post_init__(self) -> None:
+        _check(_whole(self.k) and self.k >= 1, f"k is {self.k!r}: it is a whole number, at least 1")
+        _check(_whole(self.offset) and self.offset >= 0, f"offset is {self.offset!r}: it is a whole number from 0")
+        _check(_whole(self.depth) and self.depth >= 1, f"depth is {self.depth!r}: it is a whole number, at least 1")
+        _check(
+            self.offset + self.k <= self.depth,
+            f"offset + k is {self.offset + self.k}, but only {self.depth} candidates of a leg are looked at: "
+            "raise depth, and keep it the same for all pages",
+        )
+        _check(
+            self.mode in ("hybrid", "semantic", "keyword"), f"unknown mode {self.mode!r}: hybrid, semantic or keyword"
+        )
+        _check(self.fusion in ("relative", "rrf"), f"unknown fusion {self.fusion!r}: relative or rrf")
+        _check(0 <= self.keyword_weight <= 1, f"keyword_weight is {self.keyword_weight!r}: it is from 0 to 1")
+        _check(self.mmr is None or 0 <= self.mmr <= 1, f"mmr is {self.mmr!r}: it is from 0 to 1")
+        _check(
+            self.min_cosine is None or -1 <= self.min_cosine <= 1,
+            f"min_cosine is {self.min_cosine!r}: a cosine is from -1 to 1",
+        )
+
+    @property
+    def needs_vector(self) -> bool:
+        """Whether the query has to be embedded."""
+        return self.mode != "keyword" or self.min_cosine is not None
+
+
+def _check(holds: bool, message: str) -> None:
+    if not holds:
+        raise InvalidInput(message)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def check_query(query: str) -> str:
+    """Refuse a query that asks nothing.
+
+    :param query: the text.
+    :raises InvalidInput: where it is no string, blank, or not valid UTF-8.
+    """
+    if not isinstance(query, str):
+        raise InvalidInput(f"a query is a string, not a {type(query).__name__}")
+    if not query.strip():
+        raise InvalidInput("the query is empty: write what to look for")
+    check_text(query, f"the query {query!r}")
+    return query
+
+
+@dataclass(frozen=True, slots=True)
+class Searcher:
+    """Searches one store.
+
+    :param store: where to look.
+    :param analyser: the one that the index was built with.
+    """
+
+    store: Store
+    analyser: Analyser
+
+    def search(self, query: str, vector: FloatVector | None, options: SearchOptions) -> list[Hit]:
+        """At most ``k`` hits, best first.
+
+        :param query: a checked one.
+        :param vector: the embedded query; None where ``options.needs_vector`` is false.
+        :param options: how to search.
+        """
+        terms = self.analyser.terms(query)
+        legs = self.store.search(
+            Query(
+                depth=options.depth,
+                vector=vector if options.mode != "keyword" else None,
+                terms=terms if options.mode != "semantic" else None,
+                filter=options.filter,
+            )
+        )
+        ranked = _rank(legs.semantic, legs.keyword, options)
+        cosines = {key: score for key, score in legs.semantic}
+        if options.min_cosine is not None and vector is not None:
+            cosines |= self._cosines([f.key for f in ranked if f.key not in cosines], vector)
+            ranked = [fused for fused in ranked if cosines[fused.key] >= options.min_cosine]
+        if options.mmr is not None:
+            ranked = self._diversified(ranked[: options.depth], options.mmr, options.mode)
+        page = ranked[options.offset : options.offset + options.k]
+        chunks = self.store.fetch([fused.key for fused in page])
+        page = [fused for fused in page if fused.key in chunks]
+        if options.mode == "hybrid" and vector is not None:
+            cosines |= self._cosines([fused.key for fused in page if fused.key not in cosines], vector)
+        explain = _Explainer(legs.semantic, legs.keyword, cosines, options.mode)
+        return [explain.hit(f, chunks[f.key], self.analyser.shared(chunks[f.key].text, terms)) for f in page]
+
+    def _cosines(self, keys: Sequence[str], vector: FloatVector) -> dict[str, float]:
+        if not keys:
+            return {}
+        norm = float(np.linalg.norm(vector))
+        unit = vector / norm if norm else vector
+        return dict(zip(keys, (self.store.vectors(keys) @ unit).tolist(), strict=True))
+
+    def _diversified(self, ranked: Sequence[Fused], balance: float, mode: Mode) -> list[Fused]:
+        """In MMR order. Relevance is the cosine in semantic mode, else the score stretched to 0 … 1."""
+        if not ranked:
+            return []
+        stretched = relative_scores(ranked)
+        relevance = [fused.score if mode == "semantic" else stretched[fused.key] for fused in ranked]
+        vectors = self.store.vectors([fused.key for fused in ranked])
+        return [ranked[i] for i in maximal_marginal_relevance(np.array(relevance), vectors, balance)]
+
+
+def _rank(semantic: Sequence[Candidate], keyword: Sequence[Candidate], options: SearchOptions) -> list[Fused]:
+    if options.mode == "hybrid":
+        return fuse(semantic, keyword, method=options.fusion, weight=options.keyword_weight)
+    return [Fused(*candidate) for candidate in (semantic if options.mode == "semantic" else keyword)]
+
+
+class _Explainer:
+    """Puts rank and raw score of each leg beside a hit."""
+
+    def __init__(
+        self,
+        semantic: Sequence[Candidate],
+        keyword: Sequence[Candidate],
+        cosines: Mapping[str, float],
+        mode: Mode,
+    ) -> None:
+        self._semantic_ranks = {key: rank for rank, (key, _) in enumerate(semantic, 1)}
+        self._keyword_ranks = {key: rank for rank, (key, _) in enumerate(keyword, 1)}
+        self._cosines = cosines
+        self._bm25 = dict(keyword)
+        self._mode = mode
+
+    def hit(self, fused: Fused, chunk: Chunk, matched: Sequence[str]) -> Hit:
+        key = fused.key
+        legs: dict[str, Leg] = {}
+        if self._mode != "keyword" or key in self._cosines:
+            legs["semantic"] = Leg(self._semantic_ranks.get(key), self._cosines.get(key))
+        if self._mode != "semantic":
+            bm25 = self._bm25.get(key) if matched else 0.0  # no shared term is a score of 0, known without asking
+            legs["keyword"] = Leg(self._keyword_ranks.get(key), bm25)
+        return Hit(chunk, fused.score, legs, tuple(matched))
