@@ -1,63 +1,85 @@
-"""Retrieval for RAG: index folders and documents, search them by keyword and meaning, know why a hit is a hit."""
+"""Retrieval for RAG: index folders and documents, search them by keyword and meaning, know why a hit is a hit.
 
-from retriever._version import __version__
-from retriever.chunking import Chunker, ChunkerConfig
-from retriever.embedding import EmbeddingConfig, EmbeddingFunction, TruncationWarning
-from retriever.errors import (
-    ConfigurationError,
-    EmbeddingError,
-    FilterError,
-    IndexMismatch,
-    InvalidInput,
-    ManifestError,
-    ManifestUnreadable,
-    MissingExtra,
-    ModelNotFound,
-    NotAStore,
-    RetrieverError,
-    StoreError,
-    StoreLocked,
-    StoreNotFound,
-)
-from retriever.info import IndexInfo
-from retriever.loading import Unloaded, load
-from retriever.memory import MemoryStore
-from retriever.report import IndexReport, Problem
-from retriever.retriever import Retriever
-from retriever.types import Chunk, Document, Hit, Leg
-from retriever.verifying import VerifyReport
+The names below are imported when they are first used, so that ``import retriever`` costs nothing.
+"""
 
-__all__ = [
-    "Chunk",
-    "Chunker",
-    "ChunkerConfig",
-    "ConfigurationError",
-    "Document",
-    "EmbeddingConfig",
-    "EmbeddingError",
-    "EmbeddingFunction",
-    "FilterError",
-    "Hit",
-    "IndexInfo",
-    "IndexMismatch",
-    "IndexReport",
-    "InvalidInput",
-    "Leg",
-    "ManifestError",
-    "ManifestUnreadable",
-    "MemoryStore",
-    "MissingExtra",
-    "ModelNotFound",
-    "NotAStore",
-    "Problem",
-    "Retriever",
-    "RetrieverError",
-    "StoreError",
-    "StoreLocked",
-    "StoreNotFound",
-    "TruncationWarning",
-    "Unloaded",
-    "VerifyReport",
-    "__version__",
-    "load",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from retriever._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from retriever.chunking import Chunker as Chunker
+    from retriever.chunking import ChunkerConfig as ChunkerConfig
+    from retriever.embedding import EmbeddingConfig as EmbeddingConfig
+    from retriever.embedding import EmbeddingFunction as EmbeddingFunction
+    from retriever.embedding import TruncationWarning as TruncationWarning
+    from retriever.errors import ConfigurationError as ConfigurationError
+    from retriever.errors import EmbeddingError as EmbeddingError
+    from retriever.errors import FilterError as FilterError
+    from retriever.errors import IndexMismatch as IndexMismatch
+    from retriever.errors import InvalidInput as InvalidInput
+    from retriever.errors import ManifestError as ManifestError
+    from retriever.errors import ManifestUnreadable as ManifestUnreadable
+    from retriever.errors import MissingExtra as MissingExtra
+    from retriever.errors import ModelNotFound as ModelNotFound
+    from retriever.errors import NotAStore as NotAStore
+    from retriever.errors import RetrieverError as RetrieverError
+    from retriever.errors import StoreError as StoreError
+    from retriever.errors import StoreLocked as StoreLocked
+    from retriever.errors import StoreNotFound as StoreNotFound
+    from retriever.info import IndexInfo as IndexInfo
+    from retriever.loading import Unloaded as Unloaded
+    from retriever.loading import load as load
+    from retriever.memory import MemoryStore as MemoryStore
+    from retriever.report import IndexReport as IndexReport
+    from retriever.report import Problem as Problem
+    from retriever.retriever import Retriever as Retriever
+    from retriever.types import Chunk as Chunk
+    from retriever.types import Document as Document
+    from retriever.types import Hit as Hit
+    from retriever.types import Leg as Leg
+    from retriever.verifying import VerifyReport as VerifyReport
+
+_HOMES = {
+    "chunking": ("Chunker", "ChunkerConfig"),
+    "embedding": ("EmbeddingConfig", "EmbeddingFunction", "TruncationWarning"),
+    "errors": (
+        "ConfigurationError",
+        "EmbeddingError",
+        "FilterError",
+        "IndexMismatch",
+        "InvalidInput",
+        "ManifestError",
+        "ManifestUnreadable",
+        "MissingExtra",
+        "ModelNotFound",
+        "NotAStore",
+        "RetrieverError",
+        "StoreError",
+        "StoreLocked",
+        "StoreNotFound",
+    ),
+    "info": ("IndexInfo",),
+    "loading": ("Unloaded", "load"),
+    "memory": ("MemoryStore",),
+    "report": ("IndexReport", "Problem"),
+    "retriever": ("Retriever",),
+    "types": ("Chunk", "Document", "Hit", "Leg"),
+    "verifying": ("VerifyReport",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted([*_HOME, "__version__"])  # noqa: PLE0605 - one list of names is enough
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

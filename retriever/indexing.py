@@ -263,8 +263,8 @@ class IndexRun:
         calibrated = manifest.calibration.average_length
         if abs(average / calibrated - 1) > DRIFT:
             self.report.warnings.append(
-                f"new chunks have {average:.0f} terms on average, keyword weights were calibrated for {calibrated:.0f}: "
-                "consider recalibrating"
+                f"new chunks have {average:.0f} terms on average, keyword weights were calibrated for "
+                f"{calibrated:.0f}: consider recalibrating"
             )
 
 

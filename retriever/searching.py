@@ -114,7 +114,7 @@ class Searcher:
             )
         )
         ranked = _rank(legs.semantic, legs.keyword, options)
-        cosines = {key: score for key, score in legs.semantic}
+        cosines = dict(legs.semantic)
         if options.min_cosine is not None and vector is not None:
             cosines |= self._cosines([f.key for f in ranked if f.key not in cosines], vector)
             ranked = [fused for fused in ranked if cosines[fused.key] >= options.min_cosine]

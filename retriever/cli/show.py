@@ -73,8 +73,8 @@ class Output:
     def info(self, info: IndexInfo) -> None:
         """What the index holds."""
         if self._as_json:
-            manifest = info.manifest.model_dump(mode="json", exclude={"embedding": {"canaries"}})
-            self._print_json({**asdict(info), "manifest": manifest})
+            settings = info.manifest.model_dump(mode="json", exclude={"embedding": {"canaries"}})
+            self._print_json({**asdict(info), "manifest": settings})
             return
         manifest = info.manifest
         table = Table(box=None, show_header=False)

@@ -1,0 +1,44 @@
+# What a person runs is what CI runs. Needs Python 3.11 or newer and make; everything else goes into .venv.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+DEMO   := .demo
+PIP    := $(BIN)/pip --disable-pip-version-check install --quiet
+
+.PHONY: help setup demo test check bench proofs clean
+
+help:             ## show this list
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*## */\t/' | expand -t 12
+
+setup: $(READY)   ## make the virtual environment in .venv
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12"; exit 1; }
+	@echo "setting up $(VENV): this takes a few minutes the first time"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)    ## index this project's documentation and ask it questions, in English and Chinese
+	@PATH=$(CURDIR)/$(BIN):$$PATH sh docs/demo.sh $(DEMO)
+
+test: $(READY)    ## run the tests
+	@$(BIN)/python -m pytest -q
+
+check: $(READY)   ## style, types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+bench: $(READY)   ## quality and speed on the data in RETRIEVER_DATA
+	@$(BIN)/python -m benchmarks quality
+	@$(BIN)/python -m benchmarks speed
+
+proofs: $(READY)  ## what takes minutes: kill -9 at random moments, memory on a long stream
+	@$(BIN)/python -m pytest -q -m slow
+	@$(BIN)/python -m benchmarks memory
+
+clean:            ## remove what the other targets made
+	rm -rf $(VENV) $(DEMO)
