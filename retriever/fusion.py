@@ -1,7 +1,8 @@
 """Fusing two ranked lists: pure functions, the same for every store.
 
 A ranking is a list of ``(key, score)``, best first, each key once; higher scores are better. A key that is missing from
-a ranking contributes 0 for it. Equal fused scores are ordered by key, so that pages agree.
+a ranking contributes 0 for it. Equal fused scores are ordered by the rank in the heavier leg, then in the other one, so
+that pages agree, and a leg with all the weight keeps its order.
 """
 
 from __future__ import annotations
@@ -45,11 +46,15 @@ def fuse(semantic: Ranking, keyword: Ranking, *, method: Method = "relative", we
     :return: every key of either leg, best first.
     """
     parts = reciprocal_ranks if method == "rrf" else relative_scores
+    legs = [(1 - weight, semantic), (weight, keyword)]
+    if weight >= 0.5:
+        legs.reverse()
     total: dict[str, float] = {}
-    for ranking, share in ((semantic, 1 - weight), (keyword, weight)):
+    for share, ranking in legs:
         for key, part in parts(ranking).items():
             total[key] = total.get(key, 0.0) + share * part
-    return sorted((Fused(key, score) for key, score in total.items()), key=lambda fused: (-fused.score, fused.key))
+    # The dictionary is in the order of the heavier leg, then of the other; sorting keeps it among equals.
+    return sorted((Fused(key, score) for key, score in total.items()), key=lambda fused: -fused.score)
 
 
 def relative_scores(ranking: Ranking) -> Mapping[str, float]:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
 
 from retriever.chunking import Chunker
-from retriever.embedding.base import EmbeddingFunction, TruncationWarning
+from retriever.embedding.base import EmbeddingFunction, ignore_truncation
 from retriever.errors import InvalidInput
 from retriever.filters import And, Compare, Filter, Reserved, matching
 from retriever.keyword.analyser import Analyser
@@ -215,8 +214,7 @@ class IndexRun:
         return Compare(Reserved.SOURCE, "eq", self._source)
 
     def _write(self, chunks: Sequence[Chunk]) -> None:
-        with self.report.timed("embed"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", TruncationWarning)  # the report counts them
+        with self.report.timed("embed"), ignore_truncation():  # the report counts them
             vectors = self._parts.embedding.embed_documents([chunk.text for chunk in chunks])
         with self.report.timed("store"):
             terms = [self._parts.analyser.terms(chunk.text) for chunk in chunks]

@@ -18,14 +18,14 @@ class ChunkerConfig(BaseModel):
     :param size: most tokens of a chunk, counted by the embedding model's own tokeniser, without its special
         tokens and without a prompt; at least 8, by default 256. A model's limit lowers it.
     :param overlap: most tokens of a chunk that repeat the end of the one before; less than half of ``size``,
-        by default 32.
+        by default an eighth of it: 32 of 256.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["tokens", "whole"] = "tokens"
     size: int = Field(default=256, ge=SMALLEST_BUDGET)
-    overlap: int = Field(default=32, ge=0)
+    overlap: int = Field(default_factory=lambda given: given.get("size", 256) // 8, ge=0)
 
     @model_validator(mode="after")
     def _overlap_is_less_than_half(self) -> Self:

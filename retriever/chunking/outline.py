@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from retriever.chunking.ranks import Mark, Rank, opening
+from retriever.chunking.ranks import SPACES, Mark, Rank, opening
 from retriever.chunking.words import Codes
 
 _HEADING_INDENT = 3  # four spaces would make it code
 _ATTRIBUTES = re.compile(r"\s*\{:?\s*[#.][^{}]*\}$")
 _CLOSING_MARKS = re.compile(r"(?:^|\s)#+$")
 _FENCE = re.compile(r"`{3,}(?=[^`]*$)|~{3,}")
-_FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*\r?$", re.MULTILINE)
+# Few lines, and none left free below the first: a rule at the head of a text looks the same.
+_FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(?=.*\S)(?:.*\n){0,200}?(?:---|\.\.\.)[ \t]*\r?$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def read_outline(text: str, begins: Sequence[int], marks: Codes, ranks: Codes) -
     reader = _Reader(text, begins, ranks)
     if len(begins):
         # The first word begins a line, though no line break is before it.
-        marks[0] = opening("\n" + text[begins[0] : begins[1] if len(begins) > 1 else None].rstrip(), 1)[1]
+        marks[0] = opening("\n" + text[begins[0] : begins[1] if len(begins) > 1 else None].rstrip(SPACES), 1)[1]
         reader.read(marks)
     blocks = sorted(reader.blocks)
     for start, end in blocks:

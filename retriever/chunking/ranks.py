@@ -58,7 +58,7 @@ _ENDINGS: dict[str, int] = (
 )
 _SHORTEST_SENTENCE_END = 3  # characters: "on.", but no "J." and no "1."
 _BEHIND_ENDING = CLOSERS + "\"'}*_`"
-_CJK = re.compile(rf"[{IDEOGRAPHS}\u3040-\u30ff\uac00-\ud7af]")
+_UNSPACED = re.compile(rf"[{IDEOGRAPHS}\u3040-\u30ff]")  # writing without white space between words
 _LINE = re.compile(
     r"(?P<HEADING>#{1,6})$|(?P<FENCE>```|~~~)|(?P<ROW>\|)|(?P<UNDERLINE>={3,}|-{3,})$"
     r"|(?P<item>[-*+•]|\d{1,9}[.)])$"
@@ -71,7 +71,7 @@ def opening(word: str, blank: int) -> tuple[int, int]:
     :param blank: how many characters of white space the word begins with.
     """
     if not blank:
-        return (Rank.WORD if _CJK.match(word) else Rank.INSIDE), Mark.NONE
+        return (Rank.WORD if _UNSPACED.match(word) else Rank.INSIDE), Mark.NONE
     breaks = word.count("\n", 0, blank)
     if not breaks:
         return Rank.WORD, Mark.NONE

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from typing import Self
 
@@ -35,6 +35,7 @@ from retriever.tokeniser import CountsWords, Tokeniser
 Integers = NDArray[np.int32]
 """Enough for texts of two thousand million characters; half the memory of the usual integers."""
 Codes = NDArray[np.uint8]
+Flags = NDArray[np.bool_]
 
 # Words end at white space, and behind Chinese and Japanese punctuation with its closing quotes and brackets.
 _MARKS = STOPS + PAUSES
@@ -64,7 +65,7 @@ class WordTable:
     :param opening: :class:`Rank` of the word's beginning as far as the word alone tells.
     :param ending: what its end gives to the next word: a :class:`Rank`, ``LATIN_STOP``, or 0.
     :param soft: whether a full stop before the word would end no sentence.
-    :param inside: whether the word may be the later part of a longer one.
+    :param inside: whether the word is a later part of one that was cut up.
     :param mark: :class:`Mark`.
     """
 
@@ -74,8 +75,8 @@ class WordTable:
     unknown: Integers
     opening: Codes
     ending: Codes
-    soft: NDArray[np.bool_]
-    inside: NDArray[np.bool_]
+    soft: Flags
+    inside: Flags
     mark: Codes
 
     def take(self, rows: Integers) -> Self:
@@ -93,6 +94,7 @@ class WordTable:
         """:class:`Rank` of each word's beginning, from what is on both sides of it."""
         before = np.zeros_like(self.ending)
         before[1:] = self.ending[:-1]
+        before[self.inside] = 0
         stop = before == LATIN_STOP
         before[stop] = np.where(self.soft[stop], Rank.CLAUSE, Rank.SENTENCE)
         return np.maximum(self.opening, before)
@@ -145,14 +147,28 @@ def _look_up(found: list[list[str]], tokeniser: Tokeniser, budget: int, longest:
     tokens, unknown = _count(words, tokeniser)
     too_long = np.flatnonzero((2 * tokens > budget) | (2 * np.array(list(map(len, words)), dtype=np.int32) > longest))
     parts = {words[i]: _in_parts(words[i], budget) for i in too_long.tolist()}
+    inside = [np.zeros(len(some), dtype=np.bool_) for some in found]
     if parts:
-        found = [[part for word in some for part in parts.get(word, (word,))] for some in found]
+        cut = [_cut_up(some, parts) for some in found]
+        found, inside = [some for some, _ in cut], [flags for _, flags in cut]
         words = list(dict.fromkeys(chain.from_iterable(found)))
         tokens, unknown = _count(words, tokeniser)
-    table = _describe(words, tokens, unknown, {part for some in parts.values() for part in some[1:]})
+    table = _describe(words, tokens, unknown)
     row = {word: i for i, word in enumerate(words)}
-    for some in found:
-        yield table.take(np.fromiter(map(row.__getitem__, some), dtype=np.int32, count=len(some)))
+    for some, flags in zip(found, inside, strict=True):
+        rows = np.fromiter(map(row.__getitem__, some), dtype=np.int32, count=len(some))
+        yield replace(table.take(rows), inside=flags)
+
+
+def _cut_up(words: list[str], parts: dict[str, list[str]]) -> tuple[list[str], Flags]:
+    """The words with the parts of some in their place, and whether each is a later part."""
+    cut: list[str] = []
+    inside: list[bool] = []
+    for word in words:
+        some = parts.get(word, [word])
+        cut += some
+        inside += [False] + [True] * (len(some) - 1)
+    return cut, np.array(inside, dtype=np.bool_)
 
 
 def _count(words: list[str], tokeniser: Tokeniser) -> tuple[Integers, Integers]:
@@ -176,7 +192,7 @@ def _in_parts(word: str, budget: int) -> list[str]:
     return re.findall(part, word)
 
 
-def _describe(words: list[str], tokens: Integers, unknown: Integers, later_parts: set[str]) -> WordTable:
+def _describe(words: list[str], tokens: Integers, unknown: Integers) -> WordTable:
     bodies = [word.lstrip(SPACES) for word in words]
     length = list(map(len, words))
     blank = [all_of_it - len(body) for all_of_it, body in zip(length, bodies, strict=True)]
@@ -192,6 +208,6 @@ def _describe(words: list[str], tokens: Integers, unknown: Integers, later_parts
         opening=ranks,
         ending=endings,
         soft=np.array([not b or body[0].islower() for b, body in zip(blank, bodies, strict=True)], dtype=np.bool_),
-        inside=np.array([word in later_parts for word in words], dtype=np.bool_),
+        inside=np.zeros(len(words), dtype=np.bool_),
         mark=np.array([mark for _, mark in openings], dtype=np.uint8),
     )

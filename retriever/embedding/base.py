@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -31,6 +32,14 @@ CANARIES = (
 
 class TruncationWarning(UserWarning):
     """A text is longer than the model reads; its end was not embedded."""
+
+
+@contextmanager
+def ignore_truncation() -> Iterator[None]:
+    """Give no :class:`TruncationWarning` within the block: what is cut there is counted, or does not matter."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TruncationWarning)
+        yield
 
 
 class EmbeddingConfig(BaseModel):
@@ -159,7 +168,8 @@ class EmbeddingFunction(ABC):
 
     def canaries(self) -> FloatMatrix:
         """Vectors of :data:`CANARIES`, to be compared with those that a manifest keeps."""
-        return np.concatenate([self.embed_documents(CANARIES[:-1]), self.embed_queries(CANARIES[-1:])])
+        with ignore_truncation():
+            return np.concatenate([self.embed_documents(CANARIES[:-1]), self.embed_queries(CANARIES[-1:])])
 
     def _embed_all(self, texts: Sequence[str], role: Role) -> FloatMatrix:
         if isinstance(texts, str):

@@ -37,6 +37,8 @@ def load(root: str | os.PathLike[str]) -> Iterator[Document | Unloaded]:
     :return: documents, blank ones for files that are empty; and what gave none.
     :raises InvalidInput: if there is nothing at ``root``.
     """
+    if not os.fspath(root):
+        raise InvalidInput("an empty path cannot be loaded; the current folder is '.'")
     location = Path(root)
     try:
         location.stat()

@@ -13,6 +13,9 @@ from retriever.loading.outcome import File, Outcome, ReadError, one_line
 from retriever.loading.rows import Rows
 
 _DELIMITERS = ",;\t|"
+_NO_DELIMITER = "\x1f"
+"""For a single column, whose cells may well have commas in them."""
+
 _HEAD = 64 * 1024
 
 
@@ -70,7 +73,8 @@ def _delimiter(text: TextIO) -> str:
     text.seek(0)
     # Most likely the last row was cut.
     whole = head[: head.rfind("\n") + 1] if len(head) == _HEAD and "\n" in head else head
-    return max(_DELIMITERS, key=lambda delimiter: _fit(whole, delimiter))
+    best = max(_DELIMITERS, key=lambda delimiter: _fit(whole, delimiter))
+    return best if _fit(whole, best) > (0, 0) else _NO_DELIMITER
 
 
 def _fit(text: str, delimiter: str) -> tuple[float, int]:

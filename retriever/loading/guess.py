@@ -19,7 +19,7 @@ from itertools import pairwise
 # Cyrillic letters, all of them frequent, and Greek or Cyrillic words hardly ever as common Chinese.
 CJK = 1.0
 LATIN = 0.95
-CYRILLIC_OR_GREEK = 0.85
+OTHER_ALPHABET = 0.85
 ORDINARY = 0.9
 """What a Chinese, Japanese or Korean character counts that is ordinary, but not among the most frequent."""
 
@@ -54,8 +54,10 @@ _GERMAN = "äöüßÄÖÜåæøéÅÆØ"  # and Nordic
 _ICELANDIC = "áðéíóúýþæöÁÐÉÍÓÚÝÞÆÖ"
 _CENTRAL = "áäąćčďéęěíłńňóôöőřśšťúůüűýźżžßÁĄĆČĎÉĘĚÍŁŃŇÓÖŐŘŚŠŤÚŮÜŰÝŹŻŽ"
 _TURKISH = "çğıöşüâîûÇĞİÖŞÜ"
-_CYRILLIC = "абвгдежзийклмнопрстуфхцчшщъыьэюяёіїєґўАБВГДЕЖЗИКЛМНОПРСТУФХЦЧШЭЮЯ№"
-_GREEK = "αβγδεζηθικλμνξοπρστυφχψωςάέήίόύώϊϋΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩΆΈΉΊΌΎΏ"
+# These three are told apart by the letters that are rare in each, and so left out.
+_CYRILLIC = "абвгдежзийклмнопрстухчыьюяёіїєґўАБВГДЕЖЗИКЛМНОПРСТУХЧЮЯ№"
+_GREEK = "αβγδεηθικλμνοπρστυχωςάέήίόύώΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩΆΈΉΊΌΎΏ"
+_HEBREW = "אבגדהוחיכלםמןנעפצקרשת"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,10 @@ _READINGS = (
     _Reading("cp1250", _CENTRAL + _LATIN_MARKS, LATIN),
     _Reading("cp1254", _TURKISH + _LATIN_MARKS, LATIN),
     _Reading("cp1252", _ICELANDIC + _LATIN_MARKS, LATIN),
-    _Reading("cp1251", _CYRILLIC + _LATIN_MARKS, CYRILLIC_OR_GREEK),
-    _Reading("koi8_r", _CYRILLIC, CYRILLIC_OR_GREEK),
-    _Reading("cp1253", _GREEK + _LATIN_MARKS, CYRILLIC_OR_GREEK),
+    _Reading("cp1251", _CYRILLIC + _LATIN_MARKS, OTHER_ALPHABET),
+    _Reading("koi8_r", _CYRILLIC, OTHER_ALPHABET),
+    _Reading("cp1255", _HEBREW + _LATIN_MARKS, OTHER_ALPHABET),
+    _Reading("cp1253", _GREEK + _LATIN_MARKS, OTHER_ALPHABET),
 )
 
 # What the library may answer. Left to itself it also reads short texts as UTF-16 or as EBCDIC.
@@ -150,12 +153,12 @@ def _few(characters: list[str], needed: str) -> bool:
     return bool(needed) and 10 * sum(c in needed for c in characters) < len(characters)
 
 
-_MIXED_WORD = re.compile("[A-Za-z][\u0370-\u04ff]|[\u0370-\u04ff][A-Za-z]")
+_MIXED_WORD = re.compile("[A-Za-z][\u0370-\u05ff]|[\u0370-\u05ff][A-Za-z]")
 
 
 def _mixes_scripts(text: str, reading: _Reading) -> bool:
-    """A Greek or Cyrillic letter inside a Latin word is an accented letter misread."""
-    return reading.weight == CYRILLIC_OR_GREEK and _MIXED_WORD.search(text) is not None
+    """A letter of another alphabet inside a Latin word is an accented letter misread."""
+    return reading.weight == OTHER_ALPHABET and _MIXED_WORD.search(text) is not None
 
 
 _ACCENTED_RUN = re.compile("[À-ɏ]{3,}")

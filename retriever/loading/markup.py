@@ -26,7 +26,7 @@ def load_html(file: File) -> Iterator[Outcome]:
     :raises MissingExtra: without the packages that read it.
     :raises ReadError: if it is not text.
     """
-    _require_html()
+    _require_html("HTML files")
     text, title = _to_markdown(read_text(file.location), "HTML file")
     yield Document(file.path, text, file.metadata(title=title))
 
@@ -40,7 +40,7 @@ def load_docx(file: File) -> Iterator[Outcome]:
     :raises ReadError: if it is damaged, or protected by a password.
     """
     mammoth = _require_mammoth()
-    _require_html()
+    _require_html("Word files")
     no_image = mammoth.images.img_element(lambda _: {})
     with file.location.open("rb") as handle, parsing(".docx file (damaged, or protected by a password?)"):
         html: str = mammoth.convert_to_html(handle, convert_image=no_image).value
@@ -48,12 +48,12 @@ def load_docx(file: File) -> Iterator[Outcome]:
     yield Document(file.path, text, file.metadata())
 
 
-def _require_html() -> None:
+def _require_html(feature: str) -> None:
     try:
         import bs4  # noqa: F401
         import markdownify  # noqa: F401
     except ImportError as error:
-        raise MissingExtra("HTML and Word files", "files") from error
+        raise MissingExtra(feature, "files") from error
 
 
 def _require_mammoth() -> ModuleType:
