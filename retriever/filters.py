@@ -27,7 +27,7 @@ from enum import Enum
 from typing import Literal
 
 from retriever.errors import FilterError, InvalidInput
-from retriever.metadata import check_scalar, family
+from retriever.metadata import check_scalar, check_text, family
 from retriever.types import Chunk, Scalar
 
 
@@ -109,7 +109,10 @@ def parse_filter(given: FilterInput) -> Filter | None:
         raise FilterError(f"a filter is a dictionary, not a {type(given).__name__}")
     if not given:
         return None
-    return _parse_all(given)
+    try:
+        return _parse_all(given)
+    except RecursionError:
+        raise FilterError("the filter is nested too deeply") from None
 
 
 def matching(keys: Iterable[str], reserved: Reserved) -> Filter:
@@ -129,6 +132,10 @@ def _parse_all(given: Mapping[str, object]) -> Filter:
 def _parse_entry(key: object, value: object) -> Filter:
     if not isinstance(key, str) or not key:
         raise FilterError(f"{key!r} is not a key: keys are non-empty strings")
+    try:
+        check_text(key, f"the key {key!r}")
+    except InvalidInput as error:
+        raise FilterError(str(error)) from None
     if key in ("$and", "$or"):
         return _parse_group(key, value)
     if key == "$not":

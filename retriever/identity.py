@@ -52,8 +52,36 @@ def make_manifest(
             filter_fields=dict(filter_fields),
         )
     except ValidationError as error:
-        field = error.errors()[0]["loc"]
-        raise InvalidInput(f"{'.'.join(map(str, field))}: {error.errors()[0]['msg']}") from None
+        raise _invalid(error) from None
+
+
+def add_filter_fields(manifest: Manifest, fields: Mapping[str, FieldType], address: str) -> Manifest:
+    """The manifest with more filter fields; the same object where all are there.
+
+    :param manifest: of the index.
+    :param fields: metadata keys to get a payload index.
+    :param address: of the index, for messages.
+    :raises InvalidInput: for a field of an unknown type.
+    :raises IndexMismatch: for a field that the index has with another type.
+    """
+    known = manifest.filter_fields
+    for key, kind in fields.items():
+        if known.get(key, kind) != kind:
+            raise IndexMismatch(
+                f"the index at {address} has the filter field {key!r} as {known[key]}, not as {kind}: leave it out, "
+                "or index into a new store"
+            )
+    if fields.keys() <= known.keys():
+        return manifest
+    try:
+        return Manifest.model_validate({**manifest.model_dump(), "filter_fields": {**known, **fields}})
+    except ValidationError as error:
+        raise _invalid(error) from None
+
+
+def _invalid(error: ValidationError) -> InvalidInput:
+    first = error.errors()[0]
+    return InvalidInput(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
 
 
 def check_settings(
@@ -122,6 +150,7 @@ def verify_canaries(recorded: EmbeddingManifest, embedding: EmbeddingFunction, a
     :param embedding: about to be used.
     :param address: of the index, for the message.
     :raises IndexMismatch: where dimension or vectors differ.
+    :raises ManifestUnreadable: where the manifest has not as many canaries as there are.
     """
     if embedding.dimension != recorded.dimension:
         raise IndexMismatch(
@@ -129,8 +158,11 @@ def verify_canaries(recorded: EmbeddingManifest, embedding: EmbeddingFunction, a
             f"{embedding.dimension}"
         )
     now, then = embedding.canaries(), np.array(recorded.canaries, dtype=np.float32)
+    if len(now) != len(then):
+        raise ManifestUnreadable(f"the manifest of {address} is damaged: it has {len(then)} canaries, not {len(now)}")
     norms = np.linalg.norm(now, axis=1) * np.linalg.norm(then, axis=1)
-    cosines = np.divide((now * then).sum(axis=1), norms, out=np.ones(len(now)), where=norms > 0)
+    equal = (now == then).all(axis=1).astype(np.float64)  # vectors of length 0 have no cosine
+    cosines = np.divide((now * then).sum(axis=1), norms, out=equal, where=norms > 0)
     if cosines.min() < CANARY_COSINE:
         raise IndexMismatch(
             f"the index at {address} was built with {describe_embedding(recorded)}, but {embedding.name} now gives "
@@ -145,7 +177,7 @@ def describe_embedding(recorded: EmbeddingManifest) -> str:
 
     :param recorded: from its manifest.
     """
-    settings = {key: value for key, value in recorded.config.items() if value is not None}
+    settings = {key: value for key, value in recorded.config.items() if value not in (None, True)}
     model = settings.pop("model", None)
     name = f"{recorded.kind}:{model}" if model else recorded.kind
     return f"{name} ({_plain(settings)})" if settings else name

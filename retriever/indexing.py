@@ -20,8 +20,8 @@ from retriever.errors import InvalidInput
 from retriever.filters import And, Compare, Filter, Reserved, matching
 from retriever.keyword.analyser import Analyser
 from retriever.loading import Unloaded
-from retriever.manifest import Calibration
 from retriever.planning import ChunkedDocument, Plan, check_document, make_chunks, make_plan, qualified_id
+from retriever.recalibrating import calibrate, recalibrate
 from retriever.report import IndexReport, Problem
 from retriever.stores import Record, Store
 from retriever.types import Chunk, Document
@@ -94,6 +94,7 @@ class IndexRun:
         self._seen = _Seen()
         self._protected: set[str] = set()
         self._terms = 0
+        self._count = 0
         self._unknown = 0
         self.report = IndexReport(source)
 
@@ -106,9 +107,10 @@ class IndexRun:
         :raises EmbeddingError: where the embedding function fails; what was written before stays.
         :raises StoreError: where the store fails.
         """
-        windows = self._windows(items)
-        for window in self._calibrated(windows):
+        self._count = self._parts.store.count()
+        for window in self._calibrated(self._windows(items)):
             self._apply(window)
+            self._recalibrate_small_index()
         if prune:
             self._prune()
         self._check_drift()
@@ -194,6 +196,22 @@ class IndexRun:
                 self._parts.store.write_manifest(manifest.model_copy(update={"calibration": calibration}))
         return chain(head, windows)
 
+    def _recalibrate_small_index(self) -> None:
+        """An index that was calibrated on few chunks is calibrated anew each time it has doubled.
+
+        That ends at CALIBRATION_CHUNKS, so it never rewrites more than some 20,000 records in all. An interrupted
+        recalibration is finished here too.
+        """
+        manifest = self._parts.store.read_manifest()
+        if manifest is None or manifest.calibration is None:
+            return
+        calibration = manifest.calibration
+        count = self._count + self.report.added - self.report.deleted
+        if calibration.complete and (calibration.chunks >= CALIBRATION_CHUNKS or count < 2 * calibration.chunks):
+            return
+        with self.report.timed("store"):
+            recalibrate(self._parts.store, manifest, self._parts.embedding, self._parts.analyser)
+
     def _apply(self, window: Sequence[ChunkedDocument]) -> None:
         with self.report.timed("plan"):
             ledger = self._parts.store.entries(self._of_documents([document.id for document in window]))
@@ -264,18 +282,6 @@ class IndexRun:
                 f"new chunks have {average:.0f} terms on average, keyword weights were calibrated for "
                 f"{calibrated:.0f}: consider recalibrating"
             )
-
-
-def calibrate(texts: Iterable[str], analyser: Analyser, unknown_rate: float) -> Calibration:
-    """Measure the average length of chunks.
-
-    :param texts: of the chunks, at least one.
-    :param analyser: that counts terms.
-    :param unknown_rate: share of tokens that the model does not know.
-    """
-    lengths = [analyser.terms(text).total() for text in texts]
-    average = sum(lengths) / len(lengths)
-    return Calibration(chunks=len(lengths), average_length=max(1.0, average), unknown_rate=unknown_rate)
 
 
 def _longest_first(plan: Plan) -> Iterator[list[Chunk]]:

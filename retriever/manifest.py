@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from retriever.chunking.config import ChunkerConfig
 from retriever.errors import ManifestUnreadable
@@ -36,6 +36,13 @@ class EmbeddingManifest(_Model):
     dimension: int = Field(gt=0)
     canaries: list[list[float]]
     """Vectors of :data:`retriever.embedding.base.CANARIES`, to notice a model that changed under its name."""
+
+    @field_validator("canaries")
+    @classmethod
+    def _rectangular(cls, canaries: list[list[float]], info: ValidationInfo) -> list[list[float]]:
+        if any(len(canary) != info.data.get("dimension") for canary in canaries):
+            raise ValueError("canaries are vectors of the dimension")
+        return canaries
 
 
 class Calibration(_Model):

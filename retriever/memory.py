@@ -115,9 +115,11 @@ class MemoryStore:
     def vectors(self, keys: Sequence[str]) -> FloatMatrix:
         """Vectors by id."""
         try:
-            return np.stack([self._records[key].vector for key in keys])
+            vectors = [self._records[key].vector for key in keys]
         except KeyError as error:
             raise StoreError(f"{self.address}: chunk {error.args[0]} is not there any more") from None
+        dimension = self._manifest.embedding.dimension if self._manifest else 0
+        return np.array(vectors, dtype=np.float32).reshape(len(keys), dimension)
 
     def optimise(self) -> None:
         """Nothing to build."""

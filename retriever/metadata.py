@@ -23,8 +23,10 @@ def check_text(text: str, what: str) -> None:
 
     :param text: the string.
     :param what: how the message names it.
-    :raises InvalidInput: where it holds a lone surrogate.
+    :raises InvalidInput: where it is no string, or holds a lone surrogate.
     """
+    if not isinstance(text, str):
+        raise InvalidInput(f"{what} is a {type(text).__name__}, not a string")
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -74,6 +76,8 @@ def clean_metadata(metadata: Mapping[str, object], what: str) -> dict[str, Metad
     :return: a new dictionary in the same order; tuples become lists.
     :raises InvalidInput: naming the key, for nested, mixed or unstorable values.
     """
+    if not isinstance(metadata, Mapping):
+        raise InvalidInput(f"{what}: its metadata is a {type(metadata).__name__}, not a dictionary")
     clean: dict[str, MetadataValue] = {}
     for key, value in metadata.items():
         if not isinstance(key, str) or not key:

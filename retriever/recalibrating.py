@@ -1,17 +1,28 @@
-"""Rewriting the keyword weights for the corpus as it is now."""
+"""Calibrating the keyword weights on the corpus, and rewriting them when it has changed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from retriever.embedding.base import EmbeddingFunction
 from retriever.errors import InvalidInput
-from retriever.indexing import calibrate
 from retriever.keyword.analyser import Analyser
 from retriever.manifest import Calibration, Manifest
 from retriever.stores import Record, Store
 
 PAGE = 256
+
+
+def calibrate(texts: Iterable[str], analyser: Analyser, unknown_rate: float) -> Calibration:
+    """Measure the average length of chunks.
+
+    :param texts: of the chunks, at least one.
+    :param analyser: that counts terms.
+    :param unknown_rate: share of tokens that the model does not know.
+    """
+    lengths = [analyser.terms(text).total() for text in texts]
+    average = sum(lengths) / len(lengths)
+    return Calibration(chunks=len(lengths), average_length=max(1.0, average), unknown_rate=unknown_rate)
 
 
 def recalibrate(store: Store, manifest: Manifest, embedding: EmbeddingFunction, analyser: Analyser) -> Manifest:

@@ -16,7 +16,7 @@ from retriever.embedding import EmbeddingFunction, EmbeddingInput, resolve_embed
 from retriever.errors import InvalidInput, StoreNotFound
 from retriever.filters import And, Filter, FilterInput, Reserved, matching, parse_filter
 from retriever.fusion import Method, keyword_weight
-from retriever.identity import check_settings, make_manifest, resolve_recorded, verify_canaries
+from retriever.identity import add_filter_fields, check_settings, make_manifest, resolve_recorded, verify_canaries
 from retriever.indexing import IndexRun, Parts, Progress
 from retriever.info import IndexInfo, describe
 from retriever.keyword.analyser import Analyser
@@ -106,10 +106,10 @@ class Retriever:
                 opened.__dict__["embedding"] = function  # just built: nothing to verify
                 return opened
             check_settings(manifest, place.address, function, chunker, language)
-            if new := {key: kind for key, kind in (filter_fields or {}).items() if key not in manifest.filter_fields}:
-                manifest = manifest.model_copy(update={"filter_fields": manifest.filter_fields | new})
-                place.write_manifest(manifest)
-            return cls(place, manifest, function)
+            extended = add_filter_fields(manifest, filter_fields or {}, place.address)
+            if extended is not manifest:
+                place.write_manifest(extended)
+            return cls(place, extended, function)
         except BaseException:
             place.close()
             raise

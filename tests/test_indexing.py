@@ -376,11 +376,30 @@ def test_calibration_is_measured_then_frozen(index):
     index.index([Document("a", "alpha beta gamma delta"), Document("b", "alpha beta")])
     calibration = index.manifest.calibration
     assert (calibration.chunks, calibration.average_length) == (2, 3.0)
-    index.index([Document("c", " ".join(f"word{n}" for n in range(18)))])
+    index.index([Document("c", " ".join(f"words{'x' * n}" for n in range(18)))])
     assert index.manifest.calibration == calibration
 
 
-def test_drift_is_reported_and_recalibration_mends_it(index):
+def test_a_small_index_is_calibrated_anew_when_it_has_doubled(index, counting):
+    index.index([Document("a", "one two")])
+    index.index([Document("b", "alpha beta gamma delta"), Document("c", "alpha")])
+    assert index.manifest.calibration.chunks == 3
+    assert index.manifest.calibration.average_length == pytest.approx(7 / 3)
+    index.index([Document("d", "alpha beta")])
+    assert index.manifest.calibration.chunks == 3
+
+
+def test_an_interrupted_recalibration_is_finished_by_the_next_run(index):
+    index.index([Document("a", "one two"), Document("b", "three four five")])
+    calibration = index.manifest.calibration.model_copy(update={"complete": False, "average_length": 99.0})
+    index.store.write_manifest(index.manifest.model_copy(update={"calibration": calibration}))
+    index.index([Document("a", "one two"), Document("b", "three four five")])
+    assert index.manifest.calibration.complete
+    assert index.manifest.calibration.average_length == 2.5
+
+
+def test_drift_is_reported_and_recalibration_mends_it(index, monkeypatch):
+    monkeypatch.setattr("retriever.indexing.CALIBRATION_CHUNKS", 1)
     index.index([Document("a", "one two")])
     report = index.index([Document(str(n), f"alpha beta gamma delta number{n}") for n in range(300)])
     assert any("recalibrat" in warning for warning in report.warnings)

@@ -80,9 +80,9 @@ class Chunker:
         self._tokeniser = tokeniser
         self._whole = config.kind == "whole"
         budget = config.size
-        if max_tokens is not None:
+        if max_tokens is not None and not self._whole:
             budget = min(budget, max_tokens - tokeniser.special_tokens - prompt_tokens)
-        if budget < SMALLEST_BUDGET and not self._whole:
+        if budget < SMALLEST_BUDGET:
             raise ConfigurationError(
                 f"the model reads {max_tokens} tokens; less {tokeniser.special_tokens} special tokens and "
                 f"{prompt_tokens} of the prompt that leaves {budget} for a chunk, and {SMALLEST_BUDGET} is the least"
@@ -92,7 +92,7 @@ class Chunker:
 
     @property
     def budget(self) -> int:
-        """Most tokens of a chunk, without special tokens and prompt."""
+        """Most tokens of a chunk, without special tokens and prompt; means nothing where texts stay whole."""
         return self._limits.tokens
 
     def split(self, texts: Sequence[str]) -> list[Chunked]:

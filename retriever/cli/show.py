@@ -26,6 +26,10 @@ MOST_PROBLEMS = 10
 """Shown on a terminal; JSON has all."""
 
 
+MOST_TERMS = 12
+"""Matched terms shown on a terminal."""
+
+
 class Output:
     """Prints results in one of two forms.
 
@@ -41,7 +45,8 @@ class Output:
         if self._as_json:
             self._print_json({"reports": [_report_json(report) for report in reports]})
             return
-        table = Table("source", box=None, header_style="bold")
+        table = Table(box=None, header_style="bold")
+        table.add_column("source", overflow="fold")
         for name in ("documents", "added", "skipped", "updated", "deleted", "failed", "seconds"):
             table.add_column(name, justify="right")
         for report in reports:
@@ -164,7 +169,8 @@ def _title(number: int, hit: Hit) -> Text:
 
 def _reasons(hit: Hit) -> Text:
     legs = [f"{name} {_leg_text(leg)}" for name, leg in hit.legs.items()]
-    matched = f"matched {' '.join(hit.matched_terms)}" if hit.matched_terms else "no term matched"
+    terms = [*hit.matched_terms[:MOST_TERMS], *(["…"] if len(hit.matched_terms) > MOST_TERMS else [])]
+    matched = f"matched {' '.join(terms)}" if terms else "no term matched"
     return Text("   " + " · ".join([*legs, matched]), "dim")
 
 

@@ -27,6 +27,7 @@ def snippet(hit: Hit, analyser: Analyser) -> Padding:
     for left, right in spans:
         if start <= left and right <= end:
             text.stylize("bold yellow", left - start, right - start)
+    text = Text("\n").join(line for line in text.split("\n") if line.plain.strip())
     lead = Text("… " if start else "")
     tail = Text(" …" if end < len(hit.text) else "")
     return Padding(Text.assemble(lead, text, tail), (0, 0, 0, 3))

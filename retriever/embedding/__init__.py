@@ -40,6 +40,10 @@ def resolve_embedding(given: EmbeddingInput) -> EmbeddingFunction:
     """
     if isinstance(given, EmbeddingFunction):
         return given
+    if not isinstance(given, str):
+        raise ConfigurationError(
+            f"an embedding function is a name or an EmbeddingFunction, not a {type(given).__name__}"
+        )
     if not given.strip():
         raise ConfigurationError("the embedding function's name is empty")
     kind, _, name = given.partition(":")

@@ -187,8 +187,12 @@ class EmbeddingFunction(ABC):
         return result
 
     def _checked(self, vectors: ArrayLike, texts: Sequence[str]) -> FloatMatrix:
-        array = np.asarray(vectors, dtype=np.float32)
         wanted = (len(texts), self.dimension)
+        try:
+            with np.errstate(over="ignore"):  # becomes infinity, which is refused below
+                array = np.asarray(vectors, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise EmbeddingError(f"{self.name} returned no array of shape {wanted}: {error}") from error
         if array.shape != wanted:
             raise EmbeddingError(f"{self.name} returned an array of shape {array.shape} where {wanted} was due")
         if not np.isfinite(array).all():

@@ -34,14 +34,22 @@ def model_folder(name: str, revision: str | None = None) -> Path:
     :param revision: branch, tag or commit on the hub; the newest by default.
     :raises ModelNotFound: where it is nowhere, is damaged, or has no safetensors.
     """
-    local = Path(name).expanduser()
-    if local.is_dir():
-        folder = local.resolve()
-    else:
-        folder = (_bundled(name) if revision is None else None) or _from_hub(name, revision)
+    folder = local_folder(name) or (_bundled(name) if revision is None else None) or _from_hub(name, revision)
     if not any(folder.glob("**/*.safetensors")):
         raise ModelNotFound(f"{folder} holds no .safetensors file: only weights in that format are loaded")
     return folder
+
+
+def local_folder(name: str) -> Path | None:
+    """The full path of a local folder; None where there is none of this name.
+
+    :param name: a path, or anything else.
+    """
+    try:
+        path = Path(name).expanduser()
+        return path.resolve() if path.is_dir() else None
+    except (OSError, RuntimeError):  # a name that no path can have
+        return None
 
 
 def _bundled(name: str) -> Path | None:

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from retriever.embedding.base import EmbeddingConfig, EmbeddingFunction, Role
-from retriever.embedding.models import model_folder, weights_digest
+from retriever.embedding.models import local_folder, model_folder, weights_digest
 from retriever.errors import ConfigurationError, ModelNotFound
 from retriever.registry import raise_missing
 from retriever.tokeniser import FastTokeniser
@@ -42,8 +42,8 @@ class SentenceTransformerConfig(EmbeddingConfig):
     @classmethod
     def _absolute(cls, model: str) -> str:
         """A local folder by its full path, so that an index opens from any working directory."""
-        folder = Path(model).expanduser()
-        return str(folder.resolve()) if folder.is_dir() else model
+        folder = local_folder(model)
+        return model if folder is None else str(folder)
 
 
 class SentenceTransformerEmbedding(EmbeddingFunction):

@@ -40,7 +40,8 @@ _SIGNS = (
 )
 # One class of characters and no alternatives: this expression sees every character that is indexed.
 _RUN = re.compile(rf"[\w{_UNSPACED}][\w{_SIGNS}{_UNSPACED}]*(?:['’.\-]\w[\w{_SIGNS}{_UNSPACED}]*)*")
-_SCRIPTS = re.compile(rf"(?P<unspaced>[{_UNSPACED}]+)|(?P<word>[^{_UNSPACED}'’.\-][^{_UNSPACED}]*)")
+_LETTER = rf"[^{_UNSPACED}'’.\-]"
+_SCRIPTS = re.compile(rf"(?P<unspaced>[{_UNSPACED}]+)|(?P<word>{_LETTER}+(?:['’.\-]{_LETTER}+)*)")
 _JOINED = re.compile(r"[_.\-]+")
 _SEAM = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 
@@ -103,34 +104,37 @@ class Analyser:
 
         :param text: of a chunk; each character of a script without spaces comes with the pairs it is part of.
         """
-        for run in _RUN.finditer(text):
-            for start, end, is_word in _split_scripts(run[0]):
-                piece, place = run[0][start:end], run.start() + start
+        for match in _RUN.finditer(text):
+            run, places = _normal(match[0]), _places(match[0])
+            for start, end, is_word in _split_scripts(run):
                 if is_word:
-                    yield Token(place, place + len(piece), self._word_terms(piece))
+                    first, last = match.start() + places[start][0], match.start() + places[end - 1][1]
+                    yield Token(first, last, self._word_terms(run[start:end]))
                     continue
-                for i in range(len(piece)):
-                    around = (piece[i], *([piece[i - 1 : i + 1]] if i else []), piece[i : i + 2])
-                    yield Token(place + i, place + i + 1, tuple(_normal(term) for term in around))
+                for i in range(start, end):
+                    around = (run[i], run[max(start, i - 1) : i + 1], run[i : min(end, i + 2)])
+                    first, last = places[i]
+                    yield Token(match.start() + first, match.start() + last, tuple(dict.fromkeys(around)))
 
     def _run_terms(self, run: str) -> Sequence[str]:
         if run.isascii():
             return self._word_terms(run)
         terms: list[str] = []
+        run = _normal(run)
         for start, end, is_word in _split_scripts(run):
             piece = run[start:end]
             terms += self._word_terms(piece) if is_word else _pairs(piece)
         return terms
 
     def _analyse_word(self, word: str) -> tuple[str, ...]:
-        folded = _normal(word).lower().replace("’", "'")
-        if folded in self._stop:
+        bare = word.strip("_-.'’\u200d")  # such as Markdown's _emphasis_
+        folded = bare.lower().replace("’", "'")
+        if not folded or folded in self._stop:
             return ()
-        parts = _parts(_normal(word))
+        parts = _parts(bare)
         if not parts:
             return (self._stem(folded),)
-        whole = folded.strip("_-.") or folded
-        return (whole, *(self._stem(part) for part in parts if part not in self._stop))
+        return (folded, *(self._stem(part) for part in parts if part not in self._stop))
 
     def _stem(self, word: str) -> str:
         if self._stemmer is None:
@@ -143,6 +147,21 @@ def _normal(text: str) -> str:
     return unicodedata.normalize("NFKC", text)
 
 
+def _places(run: str) -> list[tuple[int, int]]:
+    """For each character of a run's normal form the span of the run that it is made of."""
+    normal = _normal(run)
+    if normal == run:
+        return [(i, i + 1) for i in range(len(run))]
+    places: list[tuple[int, int]] = []
+    start = 0
+    for end in range(1, len(run) + 1):
+        part = _normal(run[start:end])
+        if end == len(run) or _normal(run[start : end + 1]) == part + _normal(run[end]):
+            places += [(start, end)] * len(part)
+            start = end
+    return places if len(places) == len(normal) else [(0, len(run))] * len(normal)
+
+
 def _split_scripts(run: str) -> Iterator[tuple[int, int, bool]]:
     """Start, end, and whether it is a word rather than a script without spaces."""
     for match in _SCRIPTS.finditer(run):
@@ -150,7 +169,6 @@ def _split_scripts(run: str) -> Iterator[tuple[int, int, bool]]:
 
 
 def _pairs(run: str) -> list[str]:
-    run = _normal(run)
     return [*run, *(run[i : i + 2] for i in range(len(run) - 1))]
 
 
