@@ -22,7 +22,11 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY)    ## index this project's documentation and ask it questions, in English and Chinese
-	@PATH=$(CURDIR)/$(BIN):$$PATH sh docs/demo.sh $(DEMO)
+	$(BIN)/retriever index README.md README.zh.md ARCHITECTURE.md docs --store $(DEMO)
+	$(BIN)/retriever search "How do I delete the documents of one source?" --store $(DEMO) -k 2
+	$(BIN)/retriever search "怎样只删除一个来源的文档？" --store $(DEMO) -k 2
+	$(BIN)/retriever search "IndexMismatch" --mode keyword --store $(DEMO) -k 1
+	$(BIN)/retriever info --store $(DEMO)
 
 test: $(READY)    ## run the tests
 	@$(BIN)/python -m pytest -q

@@ -22,6 +22,8 @@ _EXTRA_OF_MODULE = {
     "sentence_transformers": "sentence-transformers",
     "tokenizers": "sentence-transformers",
     "torch": "sentence-transformers",
+    "transformers": "sentence-transformers",
+    "huggingface_hub": "sentence-transformers",
 }
 """Which extra brings a module that was not found."""
 

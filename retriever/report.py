@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -43,7 +42,7 @@ class IndexReport:
     """Chunks added that are longer than the model reads; their ends are not embedded."""
     warnings: list[str] = field(default_factory=list)
     """What should be known beside."""
-    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    seconds: dict[str, float] = field(default_factory=dict)
     """Wall time by stage: load, chunk, plan, embed, store, optimise."""
 
     @contextmanager
@@ -56,4 +55,4 @@ class IndexReport:
         try:
             yield
         finally:
-            self.seconds[stage] += time.perf_counter() - start
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from retriever.cli.snippet import snippet
+from retriever.cli.snippet import printable, snippet
 from retriever.info import IndexInfo
 from retriever.keyword.analyser import Analyser
 from retriever.keyword.config import AnalyserConfig
@@ -131,7 +131,7 @@ class Output:
 
     def _problems(self, what: str, style: str, problems: Sequence[Problem]) -> None:
         for item, reason in problems[:MOST_PROBLEMS]:
-            self._console.print(Text(f"{what}: {item}: {reason}", style))
+            self._console.print(Text(printable(f"{what}: {item}: {reason}"), style))
         if len(problems) > MOST_PROBLEMS:
             self._console.print(Text(f"… and {len(problems) - MOST_PROBLEMS:,} more {what}; --json lists all", style))
 
@@ -159,11 +159,11 @@ def _hit_json(hit: Hit) -> dict[str, Any]:
 def _title(number: int, hit: Hit) -> Text:
     source, separator, path = hit.document_id.rpartition(SEPARATOR)
     headings = hit.chunk.metadata.get(HEADINGS, [])
-    parts = [Text(f"{number}. ", "bold"), Text(path, "bold cyan")]
+    parts = [Text(f"{number}. ", "bold"), Text(printable(path), "bold cyan")]
     if isinstance(headings, list | tuple) and headings:
-        parts.append(Text("  " + " › ".join(map(str, headings)), "bold"))
+        parts.append(Text(printable("  " + " › ".join(map(str, headings))), "bold"))
     parts.append(Text(f"  {hit.score:.3f}", "green"))
-    place = f"\n   {source + separator}{path} characters {hit.chunk.start:,} to {hit.chunk.end:,}"
+    place = f"\n   {printable(source + separator + path)} characters {hit.chunk.start:,} to {hit.chunk.end:,}"
     return Text.assemble(*parts, Text(place, "dim"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 
 from rich.padding import Padding
@@ -9,6 +10,8 @@ from rich.text import Text
 
 from retriever.keyword.analyser import Analyser
 from retriever.types import Hit
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 WIDTH = 400
 """Characters shown of a hit."""
@@ -23,7 +26,7 @@ def snippet(hit: Hit, analyser: Analyser) -> Padding:
     matched = set(hit.matched_terms)
     spans = [(t.start, t.end) for t in analyser.tokens(hit.text) if not matched.isdisjoint(t.terms)]
     start, end = _window(hit.text, spans)
-    text = Text(hit.text[start:end])
+    text = Text(printable(hit.text[start:end]))
     for left, right in spans:
         if start <= left and right <= end:
             text.stylize("bold yellow", left - start, right - start)
@@ -31,6 +34,14 @@ def snippet(hit: Hit, analyser: Analyser) -> Padding:
     lead = Text("… " if start else "")
     tail = Text(" …" if end < len(hit.text) else "")
     return Padding(Text.assemble(lead, text, tail), (0, 0, 0, 3))
+
+
+def printable(text: str) -> str:
+    """The text with control characters replaced, so that a document cannot steer the terminal.
+
+    :param text: from a document; tabs and line feeds stay.
+    """
+    return _CONTROL.sub("�", text)
 
 
 def _window(text: str, spans: list[tuple[int, int]]) -> tuple[int, int]:

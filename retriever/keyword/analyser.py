@@ -17,7 +17,7 @@ import re
 import threading
 import unicodedata
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
@@ -90,14 +90,15 @@ class Analyser:
         """
         return Counter(chain.from_iterable(map(self._run_terms, _RUN.findall(text))))
 
-    def shared(self, text: str, terms: Container[str]) -> list[str]:
-        """Which of some terms occur in a text, in the text's order, each once.
+    def shared(self, text: str, terms: Iterable[str]) -> list[str]:
+        """Which of some terms occur in a text, in the terms' order.
 
         :param text: of a chunk.
-        :param terms: of a query.
+        :param terms: of a query, each once.
         """
-        runs = dict.fromkeys(_RUN.findall(text))
-        return list(dict.fromkeys(term for run in runs for term in self._run_terms(run) if term in terms))
+        runs = set(_RUN.findall(text))
+        found = {term for run in runs for term in self._run_terms(run)}
+        return [term for term in terms if term in found]
 
     def tokens(self, text: str) -> Iterator[Token]:
         """Terms with their places, for marking what matched.
