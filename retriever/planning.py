@@ -50,11 +50,14 @@ def check_source(source: str) -> str:
     """Refuse the name of a source that would make ids ambiguous.
 
     :param source: the name; ``""`` for documents that were given directly.
-    :raises InvalidInput: where it holds ``::`` or cannot be stored.
+    :raises InvalidInput: where it holds ``::``, ends with ``:`` or cannot be stored.
     """
     check_text(source, f"the source name {source!r}")
-    if SEPARATOR in source:
-        raise InvalidInput(f"the source name {source!r} holds {SEPARATOR!r}, which separates sources from documents")
+    if SEPARATOR in source or source.endswith(SEPARATOR[0]):
+        raise InvalidInput(
+            f"the source name {source!r} holds {SEPARATOR!r}, which separates sources from documents, or ends with "
+            f"{SEPARATOR[0]!r}"
+        )
     return source
 
 

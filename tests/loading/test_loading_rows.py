@@ -119,7 +119,7 @@ def test_surrogates_of_escapes_are_left(read):
 
 
 def test_blank_lines_and_missing_end(read):
-    assert ids(read("a.jsonl", '\n{"text": "a"}\r\n\n{"text": "b"}')) == ["a.jsonl#2", "a.jsonl#4"]
+    assert ids(read("a.jsonl", '\n{"text":\r"a"}\r\n\n{"text": "b"}')) == ["a.jsonl#2", "a.jsonl#4"]
 
 
 DEEP = "[" * 100_000 + "]" * 100_000
