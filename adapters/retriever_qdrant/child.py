@@ -1,7 +1,7 @@
 """Optimisation in a process of its own.
 
-The engine holds the interpreter's lock while it builds its graphs: 50,000 vectors stopped every thread of the process for
-23 seconds. In a child only those wait who want to search.
+The engine holds the interpreter's lock while it builds its graphs: 50,000 vectors stopped every thread of the
+process for 23 seconds. In a child only those wait who want to search.
 """
 
 from __future__ import annotations

@@ -142,7 +142,7 @@ def _separate(elements: Sequence[Scalar]) -> tuple[list[Scalar], list[dict[str, 
     unsafe: list[dict[str, int]] = []
     for place, element in enumerate(elements):
         if isinstance(element, float):
-            element = float(element)  # noqa: PLW2901 - numpy's float64 is a float with another repr
+            element = float(element)  # numpy's float64 is a float with another repr
             if not survives_json(element):
                 unsafe.append({"i": place, **split(element)})
                 continue

@@ -8,11 +8,9 @@ from pathlib import Path
 import qdrant_edge as edge
 
 from retriever.manifest import FieldType, Manifest
+from retriever_qdrant.changes import UNINDEXED
 from retriever_qdrant.convert import DENSE, KEYWORD
 from retriever_qdrant.filters import metadata_path
-
-UNINDEXED = 10_000
-"""So many vectors are searched one by one before a graph is built: up to here that takes about a millisecond."""
 
 _BUILT_IN = ("document", "source", "lists", "split")
 

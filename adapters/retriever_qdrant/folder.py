@@ -14,25 +14,13 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from retriever.errors import NotAStore, StoreError, StoreLocked
 from retriever.manifest import Manifest, parse_manifest, write_manifest_file
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What happened since the last optimisation.
-
-    :param written: records that the engine has not indexed yet, at most.
-    :param removed: records that were deleted or replaced.
-    """
-
-    written: int = 0
-    removed: int = 0
+from retriever_qdrant.changes import Changes
 
 
 class Folder:
@@ -83,7 +71,8 @@ class Folder:
         if self.is_whole():
             raise StoreError(f"{self.address} holds an index already; destroy it first")
         with self._access():
-            shutil.rmtree(self.shard, ignore_errors=True)
+            if self.shard.exists():
+                shutil.rmtree(self.shard)
             self.write_changes(Changes())
 
     def acquire(self) -> None:
@@ -194,7 +183,7 @@ class Folder:
         except OSError as error:
             name = error.filename or self.path
             raise StoreError(
-                f"{self.address}: {name}: {error.strerror or error}; the folder has to be writable"
+                f"{self.address}: {name}: {error.strerror or error}; the folder has to be readable and writable"
             ) from error
 
 

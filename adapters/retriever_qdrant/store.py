@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +19,17 @@ from retriever.manifest import Manifest
 from retriever.stores import Candidate, Entry, Legs, Query, Record
 from retriever.types import Chunk, FloatMatrix
 from retriever_qdrant import convert
-from retriever_qdrant.batches import batches, check_records
+from retriever_qdrant.batches import PAGE, batches, check_records, pages
+from retriever_qdrant.changes import Changes
 from retriever_qdrant.child import optimise_in_child
-from retriever_qdrant.engine import UNINDEXED, change_fields, create_shard
+from retriever_qdrant.engine import change_fields, create_shard
 from retriever_qdrant.errors import engine_errors, is_panic
 from retriever_qdrant.filters import to_filter
-from retriever_qdrant.folder import Changes, Folder
+from retriever_qdrant.folder import Folder
 
-_PAGE = 1_000
 _FLUSH_EVERY = 10_000
 _LEAST_EF = 128
-_VACUUM_RECORDS = 1_000
-_VACUUM_SHARE = 0.2
+_EF_FACTOR = 2  # finds 95 % of the best 200 of 50,000 in 1.8 ms; a factor of 1 finds 90 % in 1 ms
 
 
 class QdrantStore:
@@ -123,7 +121,7 @@ class QdrantStore:
 
     def rewrite(self, chunks: Sequence[Chunk]) -> None:
         """Replace payloads. The engine moves such records out of its graph, so they count as written."""
-        for page in _pages(chunks):
+        for page in pages(chunks):
             with self._using() as (shard, _):
                 ids = [convert.point_id(chunk.id) for chunk in page]
                 known = {str(point.id) for point in shard.retrieve(list(ids), False, False)}
@@ -134,7 +132,7 @@ class QdrantStore:
 
     def delete(self, chunk_ids: Sequence[str]) -> None:
         """Remove records."""
-        for page in _pages(chunk_ids):
+        for page in pages(chunk_ids):
             with self._using() as (shard, _):
                 before = shard.info().points_count
                 shard.update(edge.UpdateOperation.delete_points([convert.point_id(i) for i in page]))
@@ -147,7 +145,7 @@ class QdrantStore:
         while True:
             with self._using() as (shard, _):
                 request = edge.ScrollRequest(
-                    offset=offset, limit=_PAGE, filter=compiled, with_payload=convert.ENTRY_FIELDS, with_vector=False
+                    offset=offset, limit=PAGE, filter=compiled, with_payload=convert.ENTRY_FIELDS, with_vector=False
                 )
                 points, offset = shard.scroll(request)
             for point in points:
@@ -164,7 +162,7 @@ class QdrantStore:
         if query.terms:
             terms = convert.to_sparse(query_vector(query.terms))
             legs["keyword"] = edge.Query.Nearest(terms, using=convert.KEYWORD)
-        params = edge.SearchParams(hnsw_ef=max(_LEAST_EF, query.depth))
+        params = edge.SearchParams(hnsw_ef=max(_LEAST_EF, _EF_FACTOR * query.depth))
         requests = [
             edge.QueryRequest(limit=query.depth, query=leg, filter=compiled, params=params) for leg in legs.values()
         ]
@@ -202,7 +200,7 @@ class QdrantStore:
         :raises StoreError: where it failed; the store goes on as it was.
         """
         with self._using() as (shard, _):
-            if not _is_due(self._folder.changes(), shard.info().points_count):
+            if not self._folder.changes().are_many(shard.info().points_count):
                 return
             self._close_shard()
             try:
@@ -267,8 +265,7 @@ class QdrantStore:
 
     def _changed(self, shard: edge.EdgeShard, new: Changes) -> None:
         """Note what was written, and flush now and then, so that a crash leaves little to do over."""
-        noted = self._folder.changes()
-        self._folder.write_changes(Changes(noted.written + new.written, noted.removed + new.removed))
+        self._folder.write_changes(self._folder.changes() + new)
         self._unflushed += new.written + new.removed
         if self._unflushed >= _FLUSH_EVERY:
             shard.flush()
@@ -281,16 +278,6 @@ class QdrantStore:
         return {str(point.id): point for point in points}
 
 
-def _is_due(changes: Changes, points: int) -> bool:
-    return changes.written > UNINDEXED or changes.removed > max(_VACUUM_RECORDS, _VACUUM_SHARE * points)
-
-
 def _best(found: Iterator[tuple[str, float]]) -> list[Candidate]:
     candidates = [Candidate(key, score) for key, score in found]
     return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.key))
-
-
-def _pages[Item](items: Sequence[Item]) -> Iterator[list[Item]]:
-    iterator = iter(items)
-    while page := list(islice(iterator, _PAGE)):
-        yield page
