@@ -54,11 +54,13 @@ class MemoryStore:
 
     def create(self, manifest: Manifest) -> None:
         """Start empty."""
+        if self._manifest is not None:
+            raise StoreError(f"{self.address} holds an index already; destroy it first")
         self._manifest = manifest
-        self._records = {}
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Replace the manifest."""
+        self._check_created()
         self._manifest = manifest
 
     def count(self, filter: Filter | None = None) -> int:  # noqa: A002
@@ -67,8 +69,7 @@ class MemoryStore:
 
     def upsert(self, records: Sequence[Record]) -> None:
         """Write records, each with its vector scaled to length 1."""
-        if self._manifest is None:
-            raise StoreNotFound(f"{self.address} holds no index yet")
+        self._check_created()
         with self._lock:
             for record in records:
                 self._records[record.chunk.id] = replace(record, vector=_unit(record.vector))
@@ -132,7 +133,12 @@ class MemoryStore:
     def close(self) -> None:
         """Nothing to let go of."""
 
+    def _check_created(self) -> None:
+        if self._manifest is None:
+            raise StoreNotFound(f"{self.address} holds no index yet")
+
     def _matching(self, condition: Filter | None) -> Iterator[Record]:
+        self._check_created()
         with self._lock:
             records = list(self._records.values())
         return (record for record in records if matches(condition, record.chunk))

@@ -78,10 +78,11 @@ class Legs:
 
 
 class Store(Protocol):
-    """A place for records. One store holds one index.
+    """A place for records. One store holds one index; before :meth:`create` it holds none.
 
     Constructing one connects to nothing and touches no disk: the first call does. The caller has checked and
-    de-duplicated what it passes (:mod:`retriever.indexing` does). Errors are :class:`retriever.errors.StoreError`.
+    de-duplicated what it passes (:mod:`retriever.indexing` does). Errors are :class:`retriever.errors.StoreError`;
+    :class:`~retriever.errors.StoreNotFound` where there is no index yet.
     A store may be used from several threads.
     """
 
@@ -98,7 +99,12 @@ class Store(Protocol):
         """
 
     def create(self, manifest: Manifest) -> None:
-        """Make an empty index for vectors of the manifest's dimension, with its filter fields indexed."""
+        """Make an empty index for vectors of the manifest's dimension, with its filter fields indexed.
+
+        What an interrupted attempt left is cleared.
+
+        :raises StoreError: where an index is there already.
+        """
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Replace the manifest, all or nothing; new filter fields get their payload index."""
@@ -109,7 +115,8 @@ class Store(Protocol):
     def upsert(self, records: Sequence[Record]) -> None:
         """Write records; those with a known chunk id are replaced whole, metadata included.
 
-        When it returns, the records are found by searches and survive the death of the process.
+        When it returns, the records are found by searches and survive the death of the process. Where it fails on the
+        way, some of them may be there, each whole. The manifest's calibration has to be written before.
         """
 
     def rewrite(self, chunks: Sequence[Chunk]) -> None:

@@ -257,8 +257,14 @@ def test_manifest_and_destroy():
     store.close()
     store.close()
     assert store.count() == 1
+    with pytest.raises(StoreError, match="already"):
+        store.create(MANIFEST)
     store.destroy()
     assert store.read_manifest() is None
+    for action in (store.count, lambda: store.upsert([record("a")]), lambda: store.write_manifest(MANIFEST)):
+        with pytest.raises(StoreNotFound, match="memory:x"):
+            action()
+    store.create(MANIFEST)
     assert store.count() == 0
 
 

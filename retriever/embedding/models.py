@@ -47,7 +47,7 @@ def local_folder(name: str) -> Path | None:
     """
     try:
         path = Path(name).expanduser()
-        return path.resolve() if path.is_dir() else None
+        return path.resolve() if name and path.is_dir() else None
     except (OSError, RuntimeError):  # a name that no path can have
         return None
 

@@ -154,6 +154,7 @@ class SentenceTransformerEmbedding(EmbeddingFunction):
     @cached_property
     def _model(self) -> SentenceTransformer:
         try:
+            from safetensors import SafetensorError
             from sentence_transformers import SentenceTransformer
         except ModuleNotFoundError as error:
             raise_missing(f"the model {self.name}", error)
@@ -168,7 +169,7 @@ class SentenceTransformerEmbedding(EmbeddingFunction):
                     local_files_only=True,
                     model_kwargs=weights,
                 )
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError, KeyError, SafetensorError) as error:
                 raise ModelNotFound(f"the files in {self._folder} are not a usable model: {error}") from error
 
 
