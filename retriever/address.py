@@ -50,8 +50,8 @@ def parse_address(text: str) -> Address:
     scheme, rest = match.groups()
     if not rest.startswith("//"):
         return Address(scheme, rest)
-    if "@" in rest:
-        raise ConfigurationError(f"a {scheme} address holds no user or password: keys come from the environment")
+    if "@" in rest or "?" in rest:
+        raise ConfigurationError(f"a {scheme} address holds no user, password or key: they come from the environment")
     server = _SERVER.fullmatch(rest)
     if server is None:
         raise ConfigurationError(f"{text!r} is not an address: write {scheme}://HOST:PORT/NAME")

@@ -177,7 +177,7 @@ def describe_embedding(recorded: EmbeddingManifest) -> str:
 
     :param recorded: from its manifest.
     """
-    settings = {key: value for key, value in recorded.config.items() if value not in (None, True)}
+    settings = {key: value for key, value in recorded.config.items() if value is not None and value is not True}
     model = settings.pop("model", None)
     name = f"{recorded.kind}:{model}" if model else recorded.kind
     return f"{name} ({_plain(settings)})" if settings else name

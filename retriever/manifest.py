@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -109,13 +108,13 @@ def write_manifest_file(path: Path, manifest: Manifest) -> None:
     :param path: of the file; its folder exists.
     :param manifest: what to write.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".manifest-")
+    temporary = path.with_name(f".manifest-{os.getpid()}")  # not mkstemp: only its owner could read the file
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with temporary.open("w", encoding="utf-8") as file:
             file.write(manifest.model_dump_json(indent=1))
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise

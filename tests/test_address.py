@@ -60,10 +60,16 @@ def test_what_is_no_address(text, message):
 
 
 @pytest.mark.parametrize(
-    "text", ["qdrant://user:hunter2@host/name", "chroma://hunter2@host", "qdrant://:hunter2@h:1/n"]
+    "text",
+    [
+        "qdrant://user:hunter2@host/name",
+        "chroma://hunter2@host",
+        "qdrant://:hunter2@h:1/n",
+        "qdrant://h/n?api_key=hunter2",
+    ],
 )
 def test_secrets_are_refused_and_not_shown(text):
-    with pytest.raises(ConfigurationError, match="keys come from the environment") as caught:
+    with pytest.raises(ConfigurationError, match="come from the environment") as caught:
         parse_address(text)
     assert "hunter2" not in str(caught.value)
 

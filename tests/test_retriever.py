@@ -262,7 +262,7 @@ def test_a_manifest_from_a_newer_version_is_refused(tmp_path):
     file = tmp_path / "i" / "manifest.json"
     manifest = json.loads(file.read_text())
     file.write_text(json.dumps(manifest | {"schema_version": 99, "more": 1}))
-    with pytest.raises(ManifestUnreadable, match="99.*upgrade"):
+    with pytest.raises(ManifestUnreadable, match=r"99.*upgrade"):
         Retriever.open(tmp_path / "i")
     file.write_text("{")
     with pytest.raises(ManifestUnreadable, match="damaged"):
@@ -282,7 +282,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     [
         ("", "empty"),
         ("ftp:./x", "ftp"),
-        ("qdrant://u:secret@h/x", "no user or password"),
+        ("qdrant://u:secret@h/x", "no user, password"),
         ("memory://host/x", "server"),
     ],
 )

@@ -120,6 +120,8 @@ class Packer:
         by_characters = bisect_left(layout.begins, layout.ends[cut - 1] - limits.overlap_characters, last_start, cut)
         heading = layout.outline.heading_at(cut)
         first = max(last_start + 1, by_tokens, by_characters, heading.body if heading else 0)
+        if heading and first == heading.body:
+            return min(first, cut)
         for pattern in _AT_LEAST.values():
             match = pattern.search(layout.ranks, first, cut)
             if match:

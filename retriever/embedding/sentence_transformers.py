@@ -171,6 +171,12 @@ class SentenceTransformerEmbedding(EmbeddingFunction):
                 )
             except (OSError, ValueError, KeyError, SafetensorError) as error:
                 raise ModelNotFound(f"the files in {self._folder} are not a usable model: {error}") from error
+            except (
+                RuntimeError,
+                AssertionError,
+            ) as error:  # torch's way to say: no such device, wrong shapes, no memory
+                where = self._device or "this machine"
+                raise ConfigurationError(f"{self.name} cannot be loaded on {where}: {error}") from error
 
 
 @contextmanager

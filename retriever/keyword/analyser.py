@@ -46,6 +46,10 @@ _JOINED = re.compile(r"[_.\-]+")
 _SEAM = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 
 
+_ELIDING = ("catalan", "french", "italian")
+_LONGEST_ARTICLE = 5  # l'école, jusqu'au, dell'acqua; but aujourd'hui is one word
+
+
 class Token(NamedTuple):
     """A run of the text and the terms that it gives.
 
@@ -132,6 +136,9 @@ class Analyser:
         folded = bare.lower().replace("’", "'")
         if not folded or folded in self._stop:
             return ()
+        article, elision, rest = folded.partition("'")
+        if elision and self.config.language in _ELIDING and len(article) <= _LONGEST_ARTICLE:
+            return self._word_terms(rest)
         parts = _parts(bare)
         if not parts:
             return (self._stem(folded),)

@@ -290,3 +290,18 @@ def test_long_texts():
     assert ENGLISH.terms("中" * 100_000) == {"中": 100_000, "中中": 99_999}
     assert ENGLISH.terms("a." * 50_000).total() > 0
     assert ENGLISH.terms("_" * 1_000_000) == {}
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "term"),
+    [
+        ("french", "l'école", "école"),
+        ("french", "L’ÉCOLE", "école"),
+        ("french", "aujourd'hui", "aujourd'hui"),
+        ("italian", "dell'acqua", "acqua"),
+        ("english", "don't", "don't"),
+    ],
+)
+def test_elided_articles_are_left_out(language, text, term):
+    analyser = Analyser(AnalyserConfig(language=language))
+    assert list(analyser.terms(text)) == list(analyser.terms(term)) != []
