@@ -1,0 +1,97 @@
+"""The command line: ``python -m benchmarks quality | speed | memory | kill``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import kill, memory, quality, speed
+from benchmarks.data import VARIABLE, data_folder
+from benchmarks.figures import SETS
+from benchmarks.report import Result, publish
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one benchmark and print what it found.
+
+    :param arguments: of the command line; None takes those of the process.
+    :return: exit code: 0 where every bar holds, or the data it needs is not there; 1 where a bar is missed.
+    """
+    options = _parser().parse_args(arguments)
+    data = data_folder(getattr(options, "data", None))
+    if _needs_data(options) and (data is None or not data.is_dir()):
+        where = f"--data is not given and {VARIABLE} is not set" if data is None else f"{data} is no folder"
+        print(f"{options.benchmark}: nothing was measured, because {where}")
+        return 0
+    return publish(_run(options, data or Path()), options.json)
+
+
+def _needs_data(options: argparse.Namespace) -> bool:
+    if options.benchmark == "speed":
+        return options.only is None or set(options.only) != {"querying"}
+    return bool(options.benchmark != "memory")
+
+
+def _run(options: argparse.Namespace, data: Path) -> Result:
+    if options.benchmark == "memory":
+        return memory.run(options.documents)
+    if options.benchmark == "quality":
+        return quality.run(data, options.sets, options.limit, options.all)
+    if options.benchmark == "kill":
+        return kill.run(data, kill.Settings(options.kills, options.seed, options.files, options.edit))
+    sizes = speed.Sizes(options.rounds, options.files, options.chunks, options.queries)
+    return speed.run(data, options.only or speed.PARTS, sizes)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(dest="benchmark", required=True)
+    _quality_options(_command(commands, "quality", "how good the answers are, on judged sets"))
+    _speed_options(_command(commands, "speed", "chunking, indexing and querying, each next to what it is made of"))
+    remembering = _command(commands, "memory", "peak memory on a long stream, next to the engine alone", data=False)
+    remembering.add_argument("--documents", type=_count, default=200_000, help="how many, by default 200,000")
+    _kill_options(_command(commands, "kill", "kill -9 while indexing, again and again, then compare"))
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, *, data: bool = True
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text)
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures to this file, too")
+    if data:
+        parser.add_argument("--data", type=Path, help=f"folder of the data; by default the variable {VARIABLE}")
+    return parser
+
+
+def _quality_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=[], help="by default those with a bar")
+    parser.add_argument("--limit", type=_count, help="how many judged queries of each set; by default all")
+    parser.add_argument("--all", action="store_true", help="all modes, and all sets where none are named")
+
+
+def _speed_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--only", nargs="+", choices=speed.PARTS, help="which parts; by default all")
+    parser.add_argument("--rounds", type=_count, default=3, help="repetitions of chunking and indexing, by default 3")
+    parser.add_argument("--files", type=_count, default=1_000, help="files to index, by default 1,000")
+    parser.add_argument("--chunks", type=_count, default=100_000, help="chunks to search, by default 100,000")
+    parser.add_argument("--queries", type=_count, default=500, help="how many queries, by default 500")
+
+
+def _kill_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--kills", type=_count, default=50, help="how many, by default 50")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments, by default 0")
+    parser.add_argument("--files", type=_count, default=1_000, help="files to index, by default 1,000")
+    parser.add_argument("--edit", action="store_true", help="change a file after each kill")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return number
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

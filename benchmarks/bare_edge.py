@@ -1,0 +1,88 @@
+"""Qdrant's engine without this package's pipeline around it: what our own work is measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import qdrant_edge as edge
+from retriever_qdrant import QdrantStore, convert
+from retriever_qdrant.engine import create_shard
+
+from retriever.keyword.bm25 import query_vector
+from retriever.manifest import Manifest
+from retriever.stores import Query, Record
+
+FLUSH_EVERY = 10_000
+"""Points, as our store does."""
+
+
+class BareEdge:
+    """A shard with the same settings as our store's, written to directly.
+
+    :param path: of the shard; nothing is there yet.
+    :param manifest: gives the dimension and the average length, which is part of the sparse vectors.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        if manifest.calibration is None:
+            raise ValueError("the manifest needs a calibration")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._average_length = manifest.calibration.average_length
+        self._shard = create_shard(path, manifest)
+        self._unflushed = 0
+
+    def points(self, records: Sequence[Record]) -> list[edge.Point]:
+        """The very points that our store makes of records.
+
+        :param records: to be written.
+        """
+        return [convert.to_point(record, self._average_length) for record in records]
+
+    def upsert(self, points: Sequence[edge.Point]) -> None:
+        """Write points.
+
+        :param points: any number.
+        """
+        self._shard.update(edge.UpdateOperation.upsert_points(list(points)))
+        self._unflushed += len(points)
+        if self._unflushed >= FLUSH_EVERY:
+            self._shard.flush()
+            self._unflushed = 0
+
+    def optimise(self) -> None:
+        """Build graphs, in this process."""
+        self._shard.optimize()
+
+    def count(self) -> int:
+        """How many points there are."""
+        return self._shard.count(edge.CountRequest(exact=True))
+
+    def close(self) -> None:
+        """Flush and let go."""
+        self._shard.flush()
+        self._shard.close()
+
+
+def leg_queries(store: QdrantStore, query: Query, ef: int | None = None) -> dict[str, Callable[[], object]]:
+    """The two legs of a query as single calls of the engine, ready made, without payload, by name.
+
+    The engine takes one opener a shard, so these go through the object that the store has open. This is the only
+    place where anything outside the adapter reaches for it.
+
+    :param store: open; kept open until the calls are done.
+    :param query: with a vector and terms.
+    :param ef: breadth of the graph search; the engine's own by default.
+    """
+    shard = store._shard
+    if shard is None or query.vector is None or query.terms is None:
+        raise ValueError("an open store and a query with both legs are needed")
+    params = None if ef is None else edge.SearchParams(hnsw_ef=ef)
+    dense = edge.Query.Nearest(query.vector.tolist(), using=convert.DENSE)
+    sparse = edge.Query.Nearest(convert.to_sparse(query_vector(query.terms)), using=convert.KEYWORD)
+
+    def call(leg: edge.Query) -> Callable[[], object]:
+        request = edge.QueryRequest(limit=query.depth, query=leg, params=params, with_payload=False, with_vector=False)
+        return lambda: shard.query(request)
+
+    return {"semantic": call(dense), "keyword": call(sparse)}

@@ -1,0 +1,303 @@
+"""Whether an index that was killed again and again is that of an undisturbed run.
+
+The moments are random and spread over all of a run: while the program starts, while chunks are embedded and written
+(by how many are there, so that a slow machine changes nothing), and while graphs are built.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, Literal
+
+from benchmarks.data import FASTAPI_EN, FASTAPI_ZH, TLDR, extract
+from benchmarks.kill_child import register_embedding
+from benchmarks.report import NONE, Bar, Result, Row, progress, say
+from retriever import Retriever
+from retriever.indexing import BATCH
+from retriever.stores import Entry
+
+Phase = Literal["starting", "writing", "optimising"]
+
+_PAUSE = 0.05
+"""Seconds that embedding 32 chunks takes: most of a run is spent there, as with a model, and fifty runs end today."""
+_SAMPLE = 50
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to disturb.
+
+    :param kills: how often.
+    :param seed: of the moments.
+    :param files: how many are indexed.
+    :param edit: change a file after each kill.
+    """
+
+    kills: int
+    seed: int
+    files: int
+    edit: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How an undisturbed run went.
+
+    :param chunks: how many were written.
+    :param starting: seconds until the first news.
+    :param writing: seconds from then until graphs were built.
+    :param optimising: seconds that took.
+    """
+
+    chunks: int
+    starting: float
+    writing: float
+    optimising: float
+
+    @property
+    def seconds(self) -> float:
+        """In all, without the end of the process."""
+        return self.starting + self.writing + self.optimising
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When to kill.
+
+    :param phase: of the run.
+    :param chunks: so many must be there before; in the phase of writing.
+    :param delay: seconds to wait then: after the program's start, after the last chunk, after the phase's begin.
+    """
+
+    phase: Phase
+    chunks: int
+    delay: float
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came of the kills.
+
+    :param hit: kills that met a running process, by phase.
+    :param failures: ends of runs that nobody killed and that were not good, with what they said.
+    :param seconds: of all runs together.
+    """
+
+    hit: Counter[Phase] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def moments(kills: int, seed: int, course: Course) -> list[Moment]:
+    """When to kill, in order: a fifth while starting, a fifth while graphs are built, the rest in between.
+
+    :param kills: how many.
+    :param seed: the same seed gives the same moments for the same course.
+    :param course: of an undisturbed run.
+    """
+    dice = random.Random(seed)
+    fifth = kills // 5
+    batch = course.writing / max(1, course.chunks) * BATCH
+    starting = [Moment("starting", 0, dice.uniform(0, course.starting)) for _ in range(fifth)]
+    targets = sorted(dice.randrange(max(1, course.chunks)) for _ in range(kills - 2 * fifth))
+    early = [Moment("writing", target, dice.uniform(0, batch)) for target in targets]
+    for moment in starting[len(starting) // 3 :]:
+        early.insert(dice.randrange(len(early) + 1), moment)
+    late = [Moment("optimising", 0, dice.uniform(0, course.optimising)) for _ in range(fifth)]
+    return [*starting[: len(starting) // 3], *early, *late]
+
+
+def run(data: Path, settings: Settings) -> Result:
+    """Index without disturbance, then elsewhere with kills, and compare.
+
+    :param data: folder that holds the archives.
+    :param settings: how to disturb.
+    """
+    with TemporaryDirectory(prefix="retriever-kill-") as name:
+        folder = Path(name)
+        paths = extract(data, folder / "files", [FASTAPI_EN, FASTAPI_ZH, TLDR], settings.files)
+        workshop = Workshop(folder)
+        course = workshop.undisturbed("whole")
+        tally = _disturb(workshop, "disturbed", moments(settings.kills, settings.seed, course), settings, paths)
+        if settings.edit:
+            workshop.undisturbed("afterwards")
+        rows = [
+            *_tally_rows(settings, tally, course),
+            *_compare(folder / ("afterwards" if settings.edit else "whole"), folder / "disturbed"),
+        ]
+    for failure in tally.failures:
+        say(failure)
+    details = {**asdict(settings), "course": asdict(course)}
+    return Result("kill", ("what",), rows, details)
+
+
+class Workshop:
+    """Runs the program that indexes.
+
+    :param folder: holds ``files``; indexes are made beside it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._errors = folder / "errors"
+
+    def start(self, index: str) -> subprocess.Popen[str]:
+        """A new process.
+
+        :param index: name of the index.
+        """
+        places = (str(self._folder / "files"), str(self._folder / index))
+        command = [sys.executable, "-m", "benchmarks.kill_child", *places, str(_PAUSE)]
+        with self._errors.open("w", encoding="utf-8") as errors:
+            return subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=errors, text=True)
+
+    def complaint(self, process: subprocess.Popen[str]) -> str:
+        """Why the last process ended by itself.
+
+        :param process: that process.
+        """
+        return f"status {process.returncode}: {self._errors.read_text('utf-8').strip()[-600:]}"
+
+    def undisturbed(self, index: str) -> Course:
+        """Index to the end, and note how it went.
+
+        :param index: name of the index.
+        """
+        began = time.perf_counter()
+        marks: dict[str, float] = {}
+        chunks = 0
+        with self.start(index) as process:
+            for line in _news(process):
+                word, _, number = line.strip().partition(" ")
+                marks.setdefault(word, time.perf_counter())
+                chunks = int(number) if number else chunks
+        if process.returncode:
+            raise RuntimeError(f"the undisturbed run ended with {self.complaint(process)}")
+        first, full, done = marks["stored"], marks["optimise"], marks["optimised"]
+        return Course(chunks, first - began, full - first, done - full)
+
+
+def _news(process: subprocess.Popen[str]) -> IO[str]:
+    if process.stdout is None:
+        raise RuntimeError("the process was started without a pipe")
+    return process.stdout
+
+
+def _disturb(
+    workshop: Workshop, index: str, plan: Sequence[Moment], settings: Settings, paths: Sequence[Path]
+) -> Tally:
+    """Start and kill, as planned, then let it finish."""
+    tally = Tally()
+    dice = random.Random(settings.seed)
+    began = time.perf_counter()
+    with progress("killing", len(plan) + 1) as advance:
+        for number, moment in enumerate(plan):
+            with workshop.start(index) as process:
+                _kill_at(process, moment)
+            if process.returncode == -signal.SIGKILL:
+                tally.hit[moment.phase] += 1
+            elif process.returncode:
+                tally.failures.append(f"run {number + 1} ended with {workshop.complaint(process)}")
+            if settings.edit:
+                _edit(dice.choice(paths), number)
+            advance(1)
+        with workshop.start(index) as process:
+            _news(process).read()
+        if process.returncode:
+            tally.failures.append(f"the last run ended with {workshop.complaint(process)}")
+        advance(1)
+    tally.seconds = time.perf_counter() - began
+    return tally
+
+
+def _kill_at(process: subprocess.Popen[str], moment: Moment) -> None:
+    """Wait for the moment, or for the end of the process; then kill it: this process alone, by its id."""
+    if moment.phase != "starting":
+        for line in _news(process):
+            word, _, number = line.strip().partition(" ")
+            if moment.phase == "optimising" and word == "optimise":
+                break
+            if moment.phase == "writing" and number and int(number) >= moment.chunks:
+                break
+    time.sleep(moment.delay)
+    process.kill()
+    process.wait()
+
+
+def _edit(path: Path, number: int) -> None:
+    """A new first paragraph, so that all spans below it move."""
+    path.write_text(f"Note {number}: this paragraph is new.\n\n{path.read_text('utf-8')}", "utf-8")
+
+
+def _tally_rows(settings: Settings, tally: Tally, course: Course) -> list[Row]:
+    hits = ", ".join(f"{tally.hit[phase]} {phase}" for phase in ("starting", "writing", "optimising"))
+    enough = Bar(at_least=0.9 * settings.kills)
+    return [
+        Row(("kills that hit a running process",), tally.hit.total(), "count", enough, shown={"notes": hits}),
+        Row(("restarts",), settings.kills, "count"),
+        Row(("runs that failed by themselves",), len(tally.failures), "count", NONE),
+        Row(("time of the undisturbed run",), course.seconds, "seconds"),
+        Row(("time with kills",), tally.seconds, "seconds"),
+    ]
+
+
+def _compare(whole: Path, disturbed: Path) -> list[Row]:
+    """The two indexes, entry by entry."""
+    unregister = register_embedding()
+    try:
+        with Retriever.open(whole) as one, Retriever.open(disturbed) as other:
+            expected, found = Counter(one.store.entries()), Counter(other.store.entries())
+            problems = other.verify().problems
+            usual = len(one.verify().problems)
+            for problem in problems:
+                say(problem)
+            lost = [text for text in _sample(one, expected) if not _is_found(other, text)]
+            counted = other.store.count()
+    finally:
+        unregister()
+    return [
+        Row(("chunks",), counted, "count", Bar(expected.total(), expected.total())),
+        *(Row((what,), number, "count", NONE) for what, number in differences(expected, found).items()),
+        Row(
+            ("problems that verify finds",),
+            len(problems),
+            "count",
+            NONE,
+            shown={"notes": f"{usual} in the undisturbed index" if problems else ""},
+        ),
+        Row((f"of {_SAMPLE} texts, not found by a search",), len(lost), "count", NONE),
+    ]
+
+
+def differences(expected: Counter[Entry], found: Counter[Entry]) -> dict[str, int]:
+    """How two ledgers differ.
+
+    :param expected: of the undisturbed run.
+    :param found: of the other one.
+    """
+    identities = Counter(entry.chunk_id for entry in found.elements())
+    return {
+        "missing": len(expected.keys() - found.keys()),
+        "extra": len(found.keys() - expected.keys()),
+        "twice": sum(times - 1 for times in identities.values()),
+    }
+
+
+def _sample(retriever: Retriever, entries: Counter[Entry]) -> list[str]:
+    chosen = random.Random(0).sample(sorted(entries), min(_SAMPLE, len(entries)))
+    chunks = retriever.store.fetch([retriever.store.key(entry.chunk_id) for entry in chosen])
+    return [chunk.text for chunk in chunks.values()]
+
+
+def _is_found(retriever: Retriever, text: str) -> bool:
+    return any(hit.text == text for hit in retriever.search(text, 10))

@@ -1,0 +1,90 @@
+"""The process that is killed: ``python -m benchmarks.kill_child FILES INDEX PAUSE``.
+
+It indexes a folder with an embedding function that is as slow as a model, and tells on standard output how far it is:
+``stored N`` when N chunks are known to be in the index, ``optimise`` and ``optimised`` around the building of graphs.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from retriever_qdrant import QdrantStore
+
+from retriever import ChunkerConfig, IndexReport, Retriever
+from retriever.embedding.base import Role
+from retriever.embedding.hashed import HashedEmbedding
+from retriever.registry import register
+from retriever.types import FloatMatrix
+
+SOURCE = "files"
+CHUNKER = ChunkerConfig(size=64, overlap=8)
+"""Small chunks, so that a thousand files give enough of them for graphs to be built."""
+
+
+class SlowEmbedding(HashedEmbedding):
+    """Hashed words at the pace of a model."""
+
+    kind = "slow-hashed"
+    batch_size = 32
+    pause: ClassVar[float] = 0.0
+    """Seconds a batch."""
+
+    def _embed(self, texts: Sequence[str], role: Role) -> FloatMatrix:
+        time.sleep(self.pause)
+        return super()._embed(texts, role)
+
+
+def register_embedding() -> Callable[[], None]:
+    """Let indexes rebuild the slow embedding function.
+
+    :return: a function that takes it away again.
+    """
+    return register("retriever.embeddings", SlowEmbedding.kind, SlowEmbedding)
+
+
+class _Announcing(QdrantStore):
+    """Says when it builds graphs."""
+
+    def optimise(self) -> None:
+        tell("optimise")
+        super().optimise()
+        tell("optimised")
+
+
+def tell(line: str) -> None:
+    """Write a line that arrives at once.
+
+    :param line: the line.
+    """
+    print(line, flush=True)
+
+
+def main(arguments: list[str]) -> None:
+    """Index a folder.
+
+    :param arguments: the folder, where the index is or shall be, and seconds a batch of 32 chunks.
+    """
+    files, index, pause = arguments
+    register_embedding()
+    SlowEmbedding.pause = float(pause)
+    told = -1
+
+    def progress(report: IndexReport) -> None:
+        nonlocal told
+        stored = report.added + report.skipped
+        if stored != told:
+            told = stored
+            tell(f"stored {stored}")
+
+    with Retriever.open(_Announcing(index), embedding=SlowEmbedding(), chunker=CHUNKER) as retriever:
+        report = retriever.index(Path(files), source=SOURCE, progress=progress)
+    if report.failed:
+        sys.exit(f"could not be indexed: {report.failed[:3]}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

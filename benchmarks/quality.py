@@ -1,0 +1,100 @@
+"""How good the answers are, on judged sets: nDCG@10 and Recall@100 through the public interface."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import fmean
+
+from benchmarks.data import JudgedSet, read_set
+from benchmarks.figures import EXPECTED, MODEL, MODES, SETS, Expected
+from benchmarks.metrics import distinct, ndcg, recall
+from benchmarks.report import Result, Row, formatted, progress, say
+from retriever import ChunkerConfig, Document, Retriever
+from retriever.types import Mode
+
+DEPTH = 200
+HITS = 100
+_BATCH = 50
+
+
+def run(data: Path, names: Sequence[str], limit: int | None, everything: bool) -> Result:
+    """Measure sets that are there; those that are not are named.
+
+    :param data: folder of the sets.
+    :param names: which sets; empty for those that have a bar, or all with ``everything``.
+    :param limit: how many judged queries of each set; all by default.
+    :param everything: all modes, and all sets where none are named.
+    """
+    rows: list[Row] = []
+    for name in names or [name for name, plan in SETS.items() if plan.modes or everything]:
+        if not (data / name / "corpus.jsonl").is_file():
+            say(f"{name} is not in {data}: left out")
+            continue
+        modes = MODES if everything else SETS[name].modes or MODES
+        rows += measure(name, read_set(data / name, limit), modes)
+    settings = {"sets": list(names), "limit": limit, "all": everything, "model": MODEL, "depth": DEPTH}
+    return Result("quality", ("set", "mode"), rows, settings, "nDCG@10")
+
+
+def measure(name: str, judged: JudgedSet, modes: Sequence[Mode]) -> Iterator[Row]:
+    """Index a set, one chunk a document, and search it in each mode.
+
+    No model is loaded where only the keyword leg is asked for.
+
+    :param name: of the set.
+    :param judged: the set.
+    :param modes: which modes.
+    """
+    embedding = "hashed" if set(modes) == {"keyword"} else MODEL
+    with (
+        tempfile.TemporaryDirectory(prefix="retriever-quality-") as folder,
+        Retriever.open(
+            Path(folder) / "index",
+            embedding=embedding,
+            chunker=ChunkerConfig(kind="whole"),
+            language=SETS[name].language,
+        ) as retriever,
+    ):
+        with progress(f"{name}: indexing", len(judged.documents)) as advance:
+            report = retriever.index(_counted(judged, advance))
+        for problem in report.failed:
+            say(f"{name}: {problem.item}: {problem.reason}")
+        for mode in modes:
+            yield _row(name, mode, judged, _rankings(retriever, name, judged, mode))
+
+
+def _counted(judged: JudgedSet, advance: Callable[[int], None]) -> Iterator[Document]:
+    for document in judged.documents:
+        yield document
+        advance(1)
+
+
+def _rankings(retriever: Retriever, name: str, judged: JudgedSet, mode: Mode) -> dict[str, list[str]]:
+    """Documents by query, best first."""
+    rankings: dict[str, list[str]] = {}
+    items = list(judged.queries.items())
+    with progress(f"{name}: {mode}", len(items)) as advance:
+        for start in range(0, len(items), _BATCH):
+            batch = items[start : start + _BATCH]
+            answers = retriever.search_batch([text for _, text in batch], HITS, mode=mode, depth=DEPTH)
+            for (query, _), hits in zip(batch, answers, strict=True):
+                rankings[query] = distinct(hit.document_id for hit in hits)
+            advance(len(batch))
+    return rankings
+
+
+def _row(name: str, mode: Mode, judged: JudgedSet, rankings: dict[str, list[str]]) -> Row:
+    expected = EXPECTED.get((name, mode), Expected(""))
+    gains = [ndcg(ranking, judged.judgements[query]) for query, ranking in rankings.items()]
+    found = fmean(recall(ranking, judged.judgements[query], HITS) for query, ranking in rankings.items())
+    return Row(
+        (name, mode),
+        fmean(gains),
+        "score",
+        expected.bar,
+        expected.reference,
+        {f"Recall@{HITS}": formatted(found, "score"), "queries": f"{len(gains):,}"},
+        {f"recall@{HITS}": found, "queries": len(gains), "documents": len(judged.documents)},
+    )

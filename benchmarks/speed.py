@@ -1,0 +1,78 @@
+"""How quick the parts are, each next to what it is made of, in the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks import chunking, indexing_speed, query_speed
+from benchmarks.report import Bar, Result, Row, progress
+
+PARTS = ("chunking", "indexing", "querying")
+
+CHUNKING = Bar(at_least=0.6)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is measured.
+
+    :param rounds: repetitions of chunking and of indexing.
+    :param files: to be indexed.
+    :param chunks: to be searched.
+    :param queries: to be asked.
+    """
+
+    rounds: int
+    files: int
+    chunks: int
+    queries: int
+
+
+def run(data: Path, parts: Sequence[str], sizes: Sizes) -> Result:
+    """Measure some parts.
+
+    :param data: folder that holds ``docs/*.tar.gz``.
+    :param parts: of :data:`PARTS`.
+    :param sizes: how much.
+    """
+    rows: list[Row] = []
+    if "chunking" in parts:
+        rows += _chunking(data, sizes.rounds)
+    if "indexing" in parts:
+        rows += indexing_speed.run(data, sizes.files, sizes.rounds)
+    if "querying" in parts:
+        rows += query_speed.run(sizes.chunks, sizes.queries)
+    return Result("speed", ("what",), rows, {"parts": list(parts), **asdict(sizes)})
+
+
+def _chunking(data: Path, rounds: int) -> list[Row]:
+    """Ours next to the tokeniser alone; ``python -m benchmarks.chunking`` has other splitters beside it."""
+    everybody = chunking.contestants(chunking.bundled_tokenizer())
+    those = {name: everybody[name] for name in (chunking.ALONE, chunking.OURS)}
+    rows: list[Row] = []
+    corpora = chunking.read_corpora(data)
+    with progress("chunking", len(corpora)) as advance:
+        for corpus, texts in corpora.items():
+            speeds = {speed.contestant: speed for speed in chunking.speeds(corpus, texts, those, rounds)}
+            rows.append(_chunking_row(corpus, speeds[chunking.OURS], speeds[chunking.ALONE]))
+            advance(1)
+    return rows
+
+
+def _chunking_row(corpus: str, ours: chunking.Speed, alone: chunking.Speed) -> Row:
+    if ours.ratio is None or ours.megabytes_per_second is None or alone.megabytes_per_second is None:
+        raise RuntimeError("the chunker was not measured")
+    return Row(
+        (f"chunking {corpus}",),
+        ours.ratio,
+        "share",
+        CHUNKING,
+        "aim: 70 %",
+        {
+            "ours": f"{ours.megabytes_per_second:.2f} MB/s",
+            "beside it": f"{alone.megabytes_per_second:.2f} MB/s by encode_batch alone",
+        },
+        {"ours": ours.megabytes_per_second, "alone": alone.megabytes_per_second},
+    )
