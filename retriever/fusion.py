@@ -8,6 +8,7 @@ that pages agree, and a leg with all the weight keeps its order.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Literal, NamedTuple
 
 Method = Literal["relative", "rrf"]
@@ -54,7 +55,7 @@ def fuse(semantic: Ranking, keyword: Ranking, *, method: Method = "relative", we
         for key, part in parts(ranking).items():
             total[key] = total.get(key, 0.0) + share * part
     # The dictionary is in the order of the heavier leg, then of the other; sorting keeps it among equals.
-    return sorted((Fused(key, score) for key, score in total.items()), key=lambda fused: -fused.score)
+    return list(map(Fused._make, sorted(total.items(), key=itemgetter(1), reverse=True)))
 
 
 def relative_scores(ranking: Ranking) -> Mapping[str, float]:

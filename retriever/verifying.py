@@ -19,6 +19,8 @@ from retriever.types import Chunk
 PAGE = 256
 SAMPLE = 50
 """Chunks whose stored vector is compared with a new one, and looked up by it."""
+MISSES = 0.1
+"""Share of the sample that may not be found by its own vector: a sound graph misses up to 1 % of hashed vectors."""
 MIN_COSINE = 0.999
 """Below this two vectors of one text are not from the same model."""
 
@@ -109,20 +111,25 @@ def _check_vectors(store: Store, embedding: EmbeddingFunction, sample: Sequence[
     fresh = np.divide(fresh, norms, out=np.zeros_like(fresh), where=norms > 0)
     stored = store.vectors([store.key(chunk.id) for chunk in sample])
     problems = []
+    lost = []
     for chunk, vector, cosine, norm in zip(sample, fresh, (fresh * stored).sum(axis=1), norms[:, 0], strict=True):
         name = f"chunk {chunk.id} of {chunk.document_id}"
         if norm and cosine < MIN_COSINE:
             problems.append(f"{name}: its vector is not what the model gives now (cosine {cosine:.4f})")
         elif norm and not _is_found(store, chunk, vector):
-            problems.append(f"{name} is not found by its own vector: the vector index is damaged")
+            lost.append(name)
+    if len(lost) > MISSES * len(sample):
+        problems.append(
+            f"{len(lost)} of {len(sample)} chunks are not found by their own vectors, {lost[0]} for example"
+        )
     return problems
 
 
 def _is_found(store: Store, chunk: Chunk, vector: np.ndarray) -> bool:
     """Whether a chunk is among the best for its own vector; any number of others may be equal to it."""
-    legs = store.search(Query(depth=10, vector=vector))
-    return any(candidate.key == store.key(chunk.id) for candidate in legs.semantic) or (
-        bool(legs.semantic) and legs.semantic[-1].score >= MIN_COSINE
+    best = store.search(Query(depth=10, vector=vector)).semantic
+    return any(candidate.key == store.key(chunk.id) for candidate in best) or (
+        bool(best) and best[-1].score >= MIN_COSINE
     )
 
 

@@ -42,7 +42,7 @@ def point_id(chunk_id: str) -> str:
 
     :param chunk_id: any string.
     """
-    return str(uuid.uuid5(_NAMESPACE, chunk_id))
+    return uuid.uuid5(_NAMESPACE, chunk_id).hex
 
 
 def is_point_id(key: str) -> bool:
@@ -51,7 +51,7 @@ def is_point_id(key: str) -> bool:
     :param key: any string.
     """
     try:
-        return str(uuid.UUID(key)) == key
+        return uuid.UUID(key).hex == key
     except ValueError:
         return False
 

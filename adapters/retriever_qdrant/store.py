@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,7 @@ from retriever_qdrant.filters import to_filter
 from retriever_qdrant.folder import Folder
 
 _FLUSH_EVERY = 10_000
-_LEAST_EF = 128
-_EF_FACTOR = 2  # finds 95 % of the best 200 of 50,000 in 1.8 ms; a factor of 1 finds 90 % in 1 ms
+_LEAST_EF = 128  # of 100,000 vectors, at a depth of 200: all of the best 10 and 83 % of the best 200 in 1.1 ms
 
 
 class QdrantStore:
@@ -124,7 +124,7 @@ class QdrantStore:
         for page in pages(chunks):
             with self._using() as (shard, _):
                 ids = [convert.point_id(chunk.id) for chunk in page]
-                known = {str(point.id) for point in shard.retrieve(list(ids), False, False)}
+                known = {point.id.hex for point in shard.retrieve(list(ids), False, False)}
                 for key, chunk in zip(ids, page, strict=True):
                     if key in known:
                         shard.update(edge.UpdateOperation.overwrite_payload([key], convert.to_payload(chunk)))
@@ -162,7 +162,7 @@ class QdrantStore:
         if query.terms:
             terms = convert.to_sparse(query_vector(query.terms))
             legs["keyword"] = edge.Query.Nearest(terms, using=convert.KEYWORD)
-        params = edge.SearchParams(hnsw_ef=max(_LEAST_EF, _EF_FACTOR * query.depth))
+        params = edge.SearchParams(hnsw_ef=max(_LEAST_EF, query.depth))
         requests = [
             edge.QueryRequest(limit=query.depth, query=leg, filter=compiled, params=params) for leg in legs.values()
         ]
@@ -170,8 +170,8 @@ class QdrantStore:
             answers = shard.query_batch(edge.QueryBatchRequest(requests)) if requests else []
         found = dict(zip(legs, answers, strict=True))
         return Legs(
-            _best((str(point.id), min(1.0, max(-1.0, point.score))) for point in found.get("semantic", [])),
-            _best((str(point.id), point.score) for point in found.get("keyword", [])),
+            _best([(point.id.hex, _clipped(point.score)) for point in found.get("semantic", [])]),
+            _best([(point.id.hex, point.score) for point in found.get("keyword", [])]),
         )
 
     def key(self, chunk_id: str) -> str:
@@ -275,9 +275,16 @@ class QdrantStore:
         ids = [key for key in keys if convert.is_point_id(key)]  # the engine fails on others; nothing is there
         with self._using() as (shard, _):
             points = shard.retrieve(list(ids), with_payload, [] if with_payload else [convert.DENSE])
-        return {str(point.id): point for point in points}
+        return {point.id.hex: point for point in points}
 
 
-def _best(found: Iterator[tuple[str, float]]) -> list[Candidate]:
-    candidates = [Candidate(key, score) for key, score in found]
-    return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.key))
+def _clipped(cosine: float) -> float:
+    """Rounding in the engine may go beyond 1."""
+    return cosine if -1.0 <= cosine <= 1.0 else max(-1.0, min(1.0, cosine))
+
+
+def _best(found: list[tuple[str, float]]) -> list[Candidate]:
+    """Best first; the engine's order of equals is not always the same."""
+    found.sort()
+    found.sort(key=itemgetter(1), reverse=True)
+    return list(map(Candidate._make, found))

@@ -114,10 +114,11 @@ class Packer:
     def _overlap_start(self, last_start: int, cut: int) -> int:
         """Where a chunk begins that repeats the end of the one before; ``cut`` if it repeats nothing."""
         layout, limits = self.layout, self.limits
-        if not limits.overlap or layout.ranks[cut] >= Rank.HEADING:
+        if not limits.overlap:
             return cut
         by_tokens = bisect_left(layout.tokens, layout.tokens[cut] - limits.overlap, last_start, cut)
         by_characters = bisect_left(layout.begins, layout.ends[cut - 1] - limits.overlap_characters, last_start, cut)
+        # Not beyond a heading; if the cut is at one, its body lies after the cut, and nothing is repeated.
         heading = layout.outline.heading_at(cut)
         first = max(last_start + 1, by_tokens, by_characters, heading.body if heading else 0)
         if heading and first == heading.body:

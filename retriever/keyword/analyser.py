@@ -92,7 +92,7 @@ class Analyser:
 
         :param text: of a chunk or a query.
         """
-        return Counter(chain.from_iterable(map(self._run_terms, _RUN.findall(text))))
+        return Counter(chain.from_iterable(self._terms_of_runs(text, _RUN.findall(text))))
 
     def shared(self, text: str, terms: Iterable[str]) -> list[str]:
         """Which of some terms occur in a text, in the terms' order.
@@ -100,8 +100,7 @@ class Analyser:
         :param text: of a chunk.
         :param terms: of a query, each once.
         """
-        runs = set(_RUN.findall(text))
-        found = {term for run in runs for term in self._run_terms(run)}
+        found = set(chain.from_iterable(self._terms_of_runs(text, set(_RUN.findall(text)))))
         return [term for term in terms if term in found]
 
     def tokens(self, text: str) -> Iterator[Token]:
@@ -120,6 +119,10 @@ class Analyser:
                     around = (run[i], run[max(start, i - 1) : i + 1], run[i : min(end, i + 2)])
                     first, last = places[i]
                     yield Token(match.start() + first, match.start() + last, tuple(dict.fromkeys(around)))
+
+    def _terms_of_runs(self, text: str, runs: Iterable[str]) -> Iterable[Sequence[str]]:
+        """Terms of each run. For a plain text all of it happens in the cache, without a step of Python."""
+        return map(self._word_terms if text.isascii() else self._run_terms, runs)
 
     def _run_terms(self, run: str) -> Sequence[str]:
         if run.isascii():
