@@ -37,12 +37,11 @@ check: $(READY)   ## style, types
 	@$(BIN)/mypy
 
 bench: $(READY)   ## quality and speed on the data in RETRIEVER_DATA
-	@$(BIN)/python -m benchmarks quality
-	@$(BIN)/python -m benchmarks speed
+	@status=0; for part in quality speed; do $(BIN)/python -m benchmarks $$part || status=1; done; exit $$status
 
-proofs: $(READY)  ## what takes minutes: kill -9 at random moments, memory on a long stream
-	@$(BIN)/python -m pytest -q -m slow
-	@$(BIN)/python -m benchmarks memory
+proofs: $(READY)  ## what takes minutes: kill -9 at random moments, memory on a long stream, more random examples
+	@status=0; for part in kill memory; do $(BIN)/python -m benchmarks $$part || status=1; done; exit $$status
+	@HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -q -k "properties or oracle or filters or interrupted or unicode"
 
 clean:            ## remove what the other targets made
 	rm -rf $(VENV) $(DEMO)

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import qdrant_edge as edge
-from retriever_qdrant import QdrantStore, convert
-from retriever_qdrant.engine import create_shard
 
 from retriever.keyword.bm25 import query_vector
 from retriever.manifest import Manifest
 from retriever.stores import Query, Record
+from retriever_qdrant import QdrantStore, convert
+from retriever_qdrant.engine import create_shard
 
 FLUSH_EVERY = 10_000
 """Points, as our store does."""

@@ -9,8 +9,6 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from retriever_qdrant import QdrantStore
-
 from benchmarks.data import FASTAPI_EN, FASTAPI_ZH, TLDR, extract
 from benchmarks.figures import MODEL
 from benchmarks.report import NONE, Bar, Row, formatted, progress
@@ -21,6 +19,7 @@ from retriever.embedding.sentence_transformers import SentenceTransformerConfig,
 from retriever.manifest import Manifest
 from retriever.stores import Record
 from retriever.types import Chunk, FloatMatrix
+from retriever_qdrant import QdrantStore
 
 SHARE = Bar(at_least=0.9)
 _WARM_UP = 64

@@ -12,13 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from retriever_qdrant import QdrantStore
-
 from retriever import ChunkerConfig, IndexReport, Retriever
 from retriever.embedding.base import Role
 from retriever.embedding.hashed import HashedEmbedding
 from retriever.registry import register
 from retriever.types import FloatMatrix
+from retriever_qdrant import QdrantStore
 
 SOURCE = "files"
 CHUNKER = ChunkerConfig(size=64, overlap=8)

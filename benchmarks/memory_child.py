@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from retriever_qdrant import QdrantStore
-
 from benchmarks.bare_edge import BareEdge
 from benchmarks.report import progress
 from benchmarks.synthetic import texts
@@ -27,6 +25,7 @@ from retriever.keyword.analyser import Analyser
 from retriever.planning import make_chunk_id
 from retriever.recalibrating import calibrate
 from retriever.stores import Record
+from retriever_qdrant import QdrantStore
 
 _WORDS = 60
 

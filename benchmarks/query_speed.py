@@ -13,7 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from retriever_qdrant import QdrantStore
 
 from benchmarks.bare_edge import BareEdge, leg_queries
 from benchmarks.report import Bar, Row, formatted, progress
@@ -28,6 +27,7 @@ from retriever.recalibrating import calibrate
 from retriever.searching import DEPTH, Searcher, SearchOptions
 from retriever.stores import Query, Record
 from retriever.types import FloatVector
+from retriever_qdrant import QdrantStore
 
 TIMES = Bar(at_most=3)
 DIMENSION = 384

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from retriever.loading.decode import read_text
 from retriever.loading.outcome import File, Outcome
+from retriever.markdown import heading_title
 from retriever.types import Document
 
 
@@ -32,4 +33,4 @@ def load_markdown(file: File) -> Iterator[Outcome]:
 
 def _title(text: str) -> str | None:
     line = text[:1000].lstrip().partition("\n")[0]
-    return line[2:].strip().rstrip("#").rstrip() if line.startswith("# ") else None
+    return heading_title(line[2:]) or None if line.startswith("# ") else None

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from retriever_qdrant import QdrantStore
 
 from retriever.manifest import Manifest
+from retriever_qdrant import QdrantStore
 
 sys.path.append(str(Path(__file__).parent))  # with --import-mode=importlib pytest leaves it out
 from qdrant_samples import make_manifest

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qdrant_samples import make_chunk, make_record
 from qdrant_strategies import DRIFTING, NUMBERS, metadata
-from retriever_qdrant import convert, numbers
 
 from retriever.metadata import record_hash
 from retriever.types import Chunk
+from retriever_qdrant import convert, numbers
 
 floats = st.floats(allow_nan=False, allow_infinity=False)
 unicode = st.text(st.characters(exclude_categories=["Cs"]))

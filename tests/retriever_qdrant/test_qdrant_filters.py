@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qdrant_samples import make_manifest, make_record
 from qdrant_strategies import DOCUMENTS, DRIFTING, KEYS, NUMBERS, SOURCES, TEXTS, filters, metadata
-from retriever_qdrant import QdrantStore
 
 from retriever.filters import And, Compare, Exists, Filter, In, Not, Or, Reserved, matches, parse_filter
 from retriever.stores import Query, Record
+from retriever_qdrant import QdrantStore
 
 VECTOR = np.array([1, 0, 0, 0], dtype=np.float32)
 

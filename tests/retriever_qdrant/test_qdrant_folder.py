@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from qdrant_samples import make_manifest, make_record
-from retriever_qdrant import QdrantStore
 
 from retriever.address import parse_address
 from retriever.errors import (
@@ -21,6 +20,7 @@ from retriever.errors import (
     StoreLocked,
     StoreNotFound,
 )
+from retriever_qdrant import QdrantStore
 
 
 def listing(path: Path) -> dict[str, bytes | None]:

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from qdrant_samples import make_chunk, make_manifest, make_record
 from qdrant_strategies import DOCUMENTS, SOURCES, filters, metadata
-from retriever_qdrant import QdrantStore
 
 from retriever.filters import parse_filter
 from retriever.memory import MemoryStore
 from retriever.stores import Candidate, Legs, Query
+from retriever_qdrant import QdrantStore
 
 names = st.sampled_from([f"c{number}" for number in range(8)])
 coordinates = st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.0])

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from qdrant_samples import make_manifest, make_record
-from retriever_qdrant import QdrantStore, child
-from retriever_qdrant.changes import Changes
 
 from retriever.errors import StoreError, StoreLocked
 from retriever.stores import Query
+from retriever_qdrant import QdrantStore, child
+from retriever_qdrant.changes import Changes
 
 ENVIRONMENT = {
     **os.environ,

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from qdrant_samples import make_chunk, make_manifest, make_record
-from retriever_qdrant import batches, convert
-from retriever_qdrant.changes import UNINDEXED, Changes
 
 from retriever.errors import InvalidInput, StoreError
 from retriever.metadata import record_hash
 from retriever.stores import Entry, Query
+from retriever_qdrant import batches, convert
+from retriever_qdrant.changes import UNINDEXED, Changes
 
 
 def vector(*values: float) -> np.ndarray:
