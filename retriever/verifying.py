@@ -119,9 +119,7 @@ def _check_vectors(store: Store, embedding: EmbeddingFunction, sample: Sequence[
         elif norm and not _is_found(store, chunk, vector):
             lost.append(name)
     if len(lost) > MISSES * len(sample):
-        problems.append(
-            f"{len(lost)} of {len(sample)} chunks are not found by their own vectors, {lost[0]} for example"
-        )
+        problems.append(f"{len(lost)} of {len(sample)} chunks are not found by their own vectors, as {lost[0]}")
     return problems
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 import numpy as np
 import qdrant_edge as edge
@@ -124,7 +125,7 @@ class QdrantStore:
         for page in pages(chunks):
             with self._using() as (shard, _):
                 ids = [convert.point_id(chunk.id) for chunk in page]
-                known = {point.id.hex for point in shard.retrieve(list(ids), False, False)}
+                known = {_key(point) for point in shard.retrieve(list(ids), False, False)}
                 for key, chunk in zip(ids, page, strict=True):
                     if key in known:
                         shard.update(edge.UpdateOperation.overwrite_payload([key], convert.to_payload(chunk)))
@@ -170,8 +171,8 @@ class QdrantStore:
             answers = shard.query_batch(edge.QueryBatchRequest(requests)) if requests else []
         found = dict(zip(legs, answers, strict=True))
         return Legs(
-            _best([(point.id.hex, _clipped(point.score)) for point in found.get("semantic", [])]),
-            _best([(point.id.hex, point.score) for point in found.get("keyword", [])]),
+            _best([(_key(point), _clipped(point.score)) for point in found.get("semantic", [])]),
+            _best([(_key(point), point.score) for point in found.get("keyword", [])]),
         )
 
     def key(self, chunk_id: str) -> str:
@@ -275,7 +276,11 @@ class QdrantStore:
         ids = [key for key in keys if convert.is_point_id(key)]  # the engine fails on others; nothing is there
         with self._using() as (shard, _):
             points = shard.retrieve(list(ids), with_payload, [] if with_payload else [convert.DENSE])
-        return {point.id.hex: point for point in points}
+        return {_key(point): point for point in points}
+
+
+def _key(point: edge.ScoredPoint | edge.Record) -> str:
+    return cast("UUID", point.id).hex  # the only kind of id that is written
 
 
 def _clipped(cosine: float) -> float:
