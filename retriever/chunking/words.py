@@ -197,16 +197,13 @@ def _describe(words: list[str], tokens: Integers, unknown: Integers) -> WordTabl
     length = list(map(len, words))
     blank = [all_of_it - len(body) for all_of_it, body in zip(length, bodies, strict=True)]
     openings = list(map(opening, words, blank))
-    ranks = np.array([rank for rank, _ in openings], dtype=np.uint8)
-    endings = np.array(list(map(ending, bodies)), dtype=np.uint8)
-    endings[ranks == Rank.ITEM] = 0  # "1." before an item of a list ends no sentence
     return WordTable(
         length=np.array(length, dtype=np.int32),
         blank=np.array(blank, dtype=np.int32),
         tokens=tokens,
         unknown=unknown,
-        opening=ranks,
-        ending=endings,
+        opening=np.array([rank for rank, _ in openings], dtype=np.uint8),
+        ending=np.array(list(map(ending, bodies)), dtype=np.uint8),
         soft=np.array([not b or body[0].islower() for b, body in zip(blank, bodies, strict=True)], dtype=np.bool_),
         inside=np.zeros(len(words), dtype=np.bool_),
         mark=np.array([mark for _, mark in openings], dtype=np.uint8),

@@ -39,9 +39,7 @@ def unigrams() -> FastTokeniser:
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(split=False)
-    trainer = trainers.UnigramTrainer(
-        vocab_size=200, special_tokens=["<unk>"], unk_token="<unk>", show_progress=False
-    )
+    trainer = trainers.UnigramTrainer(vocab_size=200, special_tokens=["<unk>"], unk_token="<unk>", show_progress=False)
     tokenizer.train_from_iterator([ENGLISH, CHINESE] * 20, trainer)
     return FastTokeniser(tokenizer)
 

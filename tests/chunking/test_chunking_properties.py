@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -10,27 +11,34 @@ from hypothesis import strategies as st
 from retriever.chunking import Chunked, Chunker, ChunkerConfig
 from retriever.tokeniser import Tokeniser
 
-ODD = (
-    "\x00", "\x0b", "\x0c", "\x1c", "\x85", "\xa0", "\u0301", "\u200b", "\u200d", "\u2028", "\u3000", "\ufdfa",
-    "\ufeff", "👨‍👩‍👧", "e\u0301", "[SEP]", "[MASK]", "。", "，", "）", "...", "#", "```", "|", "---", "\r", "\n", "가나다", "ﬁ",
-)  # fmt: skip
+ODD = [
+    *"\x00\x0b\x0c\x1c\x85\xa0\u0301\u200b\u200d\u2028\u3000\ufdfa\ufeffﬁ。，）#|\r\n",
+    *("👨\u200d👩\u200d👧", "e\u0301", "[SEP]", "[MASK]", "...", "```", "---", "가나다"),
+]
 WORDS = ("retrieval", "chunk", "e.g.", "naïve", "foo_bar", "10.0.0.1,", "end.", "Why?", "(so)", "_x_", "İstanbul")
-PHRASES = ("今天天气很好，", "我们去公园散步。", "使用FastAPI创建应用；", "（参见文档）", "“你好！”", "龘", "日本語の文章、", "吗？")
+PHRASES = (
+    "今天天气很好，",
+    "我们去公园散步。",
+    "使用FastAPI创建应用；",
+    "（参见文档）",
+    "“你好！”",
+    "龘",
+    "日本語の文章、",
+    "吗？",
+)
 
 prose = st.lists(st.sampled_from(WORDS), min_size=1, max_size=40).map(" ".join)
 chinese = st.lists(st.sampled_from(PHRASES), min_size=1, max_size=20).map("".join)
-anything = st.text(
-    st.one_of(st.sampled_from(ODD), st.characters(exclude_categories=["Cs"])), max_size=40
-)
+anything = st.lists(st.one_of(st.sampled_from(ODD), st.characters(exclude_categories=["Cs"])), max_size=40).map("".join)
 line = st.one_of(prose, chinese, anything)
 heading = st.tuples(st.integers(1, 6), line).map(lambda x: f"{'#' * x[0]} {x[1]}")
 underlined = st.tuples(line, st.sampled_from(["====", "---"])).map("\n".join)
 fence = st.lists(line, max_size=8).map(lambda x: "\n".join(["```python", *x, "```"]))
 table = st.lists(line, min_size=1, max_size=8).map(lambda x: "\n".join(f"| {y} | {y} |" for y in x))
 items = st.lists(line, min_size=1, max_size=8).map(lambda x: "\n".join(f"- {y}" for y in x))
-giant = st.tuples(st.sampled_from(["x", "aB3/", "中", "가", "é", "ab.", "\u0301", " ", "f\x0cg"]), st.integers(50, 3000)).map(
-    lambda x: x[0] * x[1]
-)
+giant = st.tuples(
+    st.sampled_from(["x", "aB3/", "中", "가", "é", "ab.", "\u0301", " ", "f\x0cg"]), st.integers(50, 3000)
+).map(lambda x: x[0] * x[1])
 block = st.one_of(line, heading, underlined, fence, table, items, giant)
 markdown = st.tuples(
     st.lists(st.tuples(block, st.sampled_from(["\n\n", "\n", " ", "", "\n\n\n"])), max_size=12),
@@ -39,7 +47,7 @@ markdown = st.tuples(
 ).map(lambda x: (x[1] + "".join(y + z for y, z in x[0])).replace("\n", "\r\n" if x[2] else "\n"))
 sizes = st.sampled_from([(8, 3), (16, 0), (20, 9), (64, 20), (256, 32)])
 
-many = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def split(tokeniser: Tokeniser, text: str, size: tuple[int, int]) -> Chunked:
@@ -64,9 +72,7 @@ def test_spans_are_ordered_trimmed_and_leave_nothing_out(tokeniser: Tokeniser, t
 
 @many
 @given(text=markdown, size=sizes)
-def test_no_chunk_is_larger_than_its_budget_and_counts_are_true(
-    tokeniser: Tokeniser, text: str, size: tuple[int, int]
-):
+def test_no_chunk_is_larger_than_its_budget_and_counts_are_true(tokeniser: Tokeniser, text: str, size: tuple[int, int]):
     spans = split(tokeniser, text, size).spans
     encodings = tokeniser.encode_batch([text[span.start : span.end] for span in spans])
     for span, encoding in zip(spans, encodings, strict=True):
@@ -77,24 +83,24 @@ def test_no_chunk_is_larger_than_its_budget_and_counts_are_true(
 
 @many
 @given(text=markdown, size=sizes)
-def test_overlap_is_bounded_and_begins_at_a_boundary(
-    local_tokeniser: Tokeniser, text: str, size: tuple[int, int]
-):
+def test_overlap_is_bounded_and_begins_at_a_boundary(local_tokeniser: Tokeniser, text: str, size: tuple[int, int]):
     spans = split(local_tokeniser, text, size).spans
-    for before, span in zip(spans, spans[1:], strict=False):
+    for before, span in pairwise(spans):
         if span.start >= before.end:
             continue
         [repeated] = local_tokeniser.encode_batch([text[span.start : before.end]])
         assert len(repeated) <= size[1]
         behind_mark = re.search(r"[。！？；｡，：、､][”’」』）】》〉)\]]*$", text[: span.start])
-        assert text[span.start - 1].isspace() or behind_mark or "㐀" <= text[span.start] <= "龥"
+        assert (
+            text[span.start - 1].isspace()
+            or behind_mark
+            or re.match("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0002a6df]", text[span.start])
+        )
 
 
 @many
 @given(texts=st.lists(markdown, max_size=4), size=sizes)
-def test_a_text_is_split_the_same_whatever_is_beside_it(
-    tokeniser: Tokeniser, texts: list[str], size: tuple[int, int]
-):
+def test_a_text_is_split_the_same_whatever_is_beside_it(tokeniser: Tokeniser, texts: list[str], size: tuple[int, int]):
     chunker = Chunker(tokeniser, ChunkerConfig(size=size[0], overlap=size[1]))
     assert chunker.split(texts) == [chunker.split([text])[0] for text in texts]
 
