@@ -40,8 +40,9 @@ bench: $(READY)   ## quality and speed on the data in RETRIEVER_DATA
 	@status=0; for part in quality speed; do $(BIN)/python -m benchmarks $$part || status=1; done; exit $$status
 
 proofs: $(READY)  ## what takes minutes: kill -9 at random moments, memory on a long stream, more random examples
-	@status=0; for part in kill memory; do $(BIN)/python -m benchmarks $$part || status=1; done; exit $$status
-	@HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -q -k "properties or oracle or filters or interrupted or unicode"
+	@status=0; for part in kill memory; do $(BIN)/python -m benchmarks $$part || status=1; done; \
+	HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -q -k "properties or oracle or filters or interrupted or unicode" \
+	|| status=1; exit $$status
 
 clean:            ## remove what the other targets made
 	rm -rf $(VENV) $(DEMO)

@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import kill, memory, quality, speed
-from benchmarks.data import VARIABLE, data_folder
+from benchmarks.data import VARIABLE, DataMissing, data_folder
 from benchmarks.figures import SETS
-from benchmarks.report import Result, publish
+from benchmarks.report import Result, publish, say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one benchmark and print what it found.
 
     :param arguments: of the command line; None takes those of the process.
-    :return: exit code: 0 where every bar holds, or the data it needs is not there; 1 where a bar is missed.
+    :return: exit code: 0 where every bar holds, or there is no folder of data; 1 where a bar is missed or the folder
+        lacks what was asked for.
     """
     options = _parser().parse_args(arguments)
     data = data_folder(getattr(options, "data", None))
@@ -24,7 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f"--data is not given and {VARIABLE} is not set" if data is None else f"{data} is no folder"
         print(f"{options.benchmark}: nothing was measured, because {where}")
         return 0
-    return publish(_run(options, data or Path()), options.json)
+    try:
+        result = _run(options, data or Path())
+    except DataMissing as error:
+        say(f"{options.benchmark}: {error}")
+        return 1
+    return publish(result, options.json)
 
 
 def _needs_data(options: argparse.Namespace) -> bool:

@@ -64,25 +64,23 @@ class BareEdge:
         self._shard.close()
 
 
-def leg_queries(store: QdrantStore, query: Query, ef: int | None = None) -> dict[str, Callable[[], object]]:
+def leg_queries(store: QdrantStore, query: Query) -> dict[str, Callable[[], object]]:
     """The two legs of a query as single calls of the engine, ready made, without payload, by name.
 
     The engine takes one opener a shard, so these go through the object that the store has open. This is the only
     place where anything outside the adapter reaches for it.
 
     :param store: open; kept open until the calls are done.
-    :param query: with a vector and terms.
-    :param ef: breadth of the graph search; the engine's own by default.
+    :param query: with a vector and terms; its depth is how many results each leg is asked for.
     """
     shard = store._shard
     if shard is None or query.vector is None or query.terms is None:
         raise ValueError("an open store and a query with both legs are needed")
-    params = None if ef is None else edge.SearchParams(hnsw_ef=ef)
     dense = edge.Query.Nearest(query.vector.tolist(), using=convert.DENSE)
     sparse = edge.Query.Nearest(convert.to_sparse(query_vector(query.terms)), using=convert.KEYWORD)
 
     def call(leg: edge.Query) -> Callable[[], object]:
-        request = edge.QueryRequest(limit=query.depth, query=leg, params=params, with_payload=False, with_vector=False)
+        request = edge.QueryRequest(limit=query.depth, query=leg, with_payload=False, with_vector=False)
         return lambda: shard.query(request)
 
     return {"semantic": call(dense), "keyword": call(sparse)}

@@ -1,7 +1,7 @@
 """How quickly texts are chunked, next to the tokeniser alone and to other splitters with the same tokeniser.
 
-The measure is megabytes (10^6 bytes of UTF-8) a second. Every round runs each contestant once, in turn, so that
-whatever else the machine does strikes all of them; the median of the rounds counts.
+The measure is megabytes (10^6 bytes of UTF-8) a second. Every round runs each contestant once, beginning with
+another one each time, so that whatever else the machine does strikes all of them; the median of the rounds counts.
 """
 
 from __future__ import annotations
@@ -136,11 +136,11 @@ def _chonkie(tokenizer: Tokenizer) -> Contestant:
 
 def measure(texts: Sequence[str], those: Mapping[str, Contestant | None], rounds: int) -> dict[str, list[float]]:
     """Seconds of each round, by the contestant's name. A round before the first warms up and is not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name, contestant in those.items() if contestant}
+    there = [(name, contestant) for name, contestant in those.items() if contestant]
+    seconds: dict[str, list[float]] = {name: [] for name, _ in there}
     for turn in range(rounds + 1):
-        for name, contestant in those.items():
-            if contestant is None:
-                continue
+        first = turn % len(there)
+        for name, contestant in there[first:] + there[:first]:
             began = time.perf_counter()
             contestant(texts)
             if turn:

@@ -20,6 +20,10 @@ FASTAPI_ZH = "fastapi-docs-zh"
 TLDR = "tldr-pages-en"
 
 
+class DataMissing(Exception):
+    """What was asked for is not in the folder of the data."""
+
+
 @dataclass(frozen=True, slots=True)
 class JudgedSet:
     """Documents, and queries of which it is known what they should find.

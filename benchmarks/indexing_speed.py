@@ -122,7 +122,7 @@ class Contest:
             self.embedding.reset()
             began = time.perf_counter()
             report = retriever.index(self._files, source="files")
-            seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - began  # closed, so all is flushed
         self._texts = self.embedding.texts
         return Run(report.added, seconds, dict(report.seconds))
 
@@ -140,7 +140,7 @@ class Contest:
             self.embedding.reset()
             began = time.perf_counter()
             report = retriever.index(self._files, source="files")
-            return store, Run(report.skipped, time.perf_counter() - began, dict(report.seconds))
+        return store, Run(report.skipped, time.perf_counter() - began, dict(report.seconds))
 
 
 def run(data: Path, files: int, rounds: int) -> list[Row]:

@@ -1,22 +1,24 @@
 """Whether an index that was killed again and again is that of an undisturbed run.
 
 The moments are random and spread over all of a run: while the program starts, while chunks are embedded and written
-(by how many are there, so that a slow machine changes nothing), and while graphs are built.
+(by how many are there, so that a slow machine changes nothing), and while graphs are built. A fifth of the kills falls
+on small indexes, whose keyword weights are rewritten as they grow.
 """
 
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Literal
+from typing import IO, Literal, get_args
 
 from benchmarks.data import FASTAPI_EN, FASTAPI_ZH, TLDR, extract
 from benchmarks.kill_child import register_embedding
@@ -25,7 +27,16 @@ from retriever import Retriever
 from retriever.indexing import BATCH
 from retriever.stores import Entry
 
-Phase = Literal["starting", "writing", "optimising"]
+Phase = Literal["starting", "writing", "optimising", "recalibrating"]
+
+_PHASES: tuple[Phase, ...] = get_args(Phase)
+_BEGINS = {"optimising": "optimise", "recalibrating": "recalibrating"}
+"""The child's word at the begin of a phase."""
+_ARCHIVES = (FASTAPI_EN, FASTAPI_ZH, TLDR)
+_FEW, _MORE = 5, 20
+"""Files of a small index: before, and when it is killed."""
+_TRIES = 3
+"""For each kill, on average."""
 
 _PAUSE = 0.05
 """Seconds that embedding 32 chunks takes: most of a run is spent there, as with a model, and fifty runs end today."""
@@ -37,7 +48,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 class Settings:
     """How to disturb.
 
-    :param kills: how often.
+    :param kills: how often a running process is to be hit; a fifth of them on small indexes.
     :param seed: of the moments.
     :param files: how many are indexed.
     :param edit: change a file after each kill.
@@ -57,12 +68,14 @@ class Course:
     :param starting: seconds until the first news.
     :param writing: seconds from then until graphs were built.
     :param optimising: seconds that took.
+    :param recalibrating: seconds of rewriting keyword weights, within those of writing.
     """
 
     chunks: int
     starting: float
     writing: float
     optimising: float
+    recalibrating: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -88,11 +101,15 @@ class Moment:
 class Tally:
     """What came of the kills.
 
+    :param allowed: how many processes may be started to be killed.
+    :param tries: how many were.
     :param hit: kills that met a running process, by phase.
     :param failures: ends of runs that nobody killed and that were not good, with what they said.
     :param seconds: of all runs together.
     """
 
+    allowed: int
+    tries: int = 0
     hit: Counter[Phase] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -125,16 +142,22 @@ def run(data: Path, settings: Settings) -> Result:
     """
     with TemporaryDirectory(prefix="retriever-kill-") as name:
         folder = Path(name)
-        paths = extract(data, folder / "files", [FASTAPI_EN, FASTAPI_ZH, TLDR], settings.files)
+        paths = extract(data, folder / "files", _ARCHIVES, settings.files)
         workshop = Workshop(folder)
         course = workshop.undisturbed("whole")
-        tally = _disturb(workshop, "disturbed", moments(settings.kills, settings.seed, course), settings, paths)
+        tally = Tally(_TRIES * settings.kills)
+        small = settings.kills // 5
+        plan = moments(settings.kills - small, settings.seed, course)
+        _disturb(workshop, "disturbed", plan, settings, paths, tally)
         if settings.edit:
             workshop.undisturbed("afterwards")
+        different = _disturb_small(data, folder / "small", small, settings.seed, tally) if small else None
         rows = [
             *_tally_rows(settings, tally, course),
-            *_compare(folder / ("afterwards" if settings.edit else "whole"), folder / "disturbed"),
+            *_compare(folder / ("afterwards" if settings.edit else "whole"), folder / "disturbed", settings.edit),
         ]
+    if different is not None:
+        rows.append(Row((f"of {small} small indexes, different",), different, "count", NONE))
     for failure in tally.failures:
         say(failure)
     details = {**asdict(settings), "course": asdict(course)}
@@ -184,7 +207,37 @@ class Workshop:
         if process.returncode:
             raise RuntimeError(f"the undisturbed run ended with {self.complaint(process)}")
         first, full, done = marks["stored"], marks["optimise"], marks["optimised"]
-        return Course(chunks, first - began, full - first, done - full)
+        recalibrating = marks.get("recalibrated", 0.0) - marks.get("recalibrating", 0.0)
+        return Course(chunks, first - began, full - first, done - full, recalibrating)
+
+    def finish(self, index: str, tally: Tally) -> None:
+        """Index to the end, and note a failure.
+
+        :param index: name of the index.
+        :param tally: gets the failure.
+        """
+        with self.start(index) as process:
+            _news(process).read()
+        if process.returncode:
+            tally.failures.append(f"an undisturbed restart ended with {self.complaint(process)}")
+
+    def hit(self, index: str, moment: Moment, tally: Tally) -> bool:
+        """Start a process and kill it.
+
+        :param index: name of the index.
+        :param moment: when.
+        :param tally: gets what came of it.
+        :return: whether it was still running.
+        """
+        with self.start(index) as process:
+            _kill_at(process, moment)
+        tally.tries += 1
+        if process.returncode == -signal.SIGKILL:
+            tally.hit[moment.phase] += 1
+            return True
+        if process.returncode:
+            tally.failures.append(f"run {tally.tries} ended with {self.complaint(process)}")
+        return False
 
 
 def _news(process: subprocess.Popen[str]) -> IO[str]:
@@ -194,30 +247,54 @@ def _news(process: subprocess.Popen[str]) -> IO[str]:
 
 
 def _disturb(
-    workshop: Workshop, index: str, plan: Sequence[Moment], settings: Settings, paths: Sequence[Path]
-) -> Tally:
-    """Start and kill, as planned, then let it finish."""
-    tally = Tally()
+    workshop: Workshop, index: str, plan: Sequence[Moment], settings: Settings, paths: Sequence[Path], tally: Tally
+) -> None:
+    """Start and kill, as planned, then let it finish. A kill that came too late is tried again after half the time."""
     dice = random.Random(settings.seed)
     began = time.perf_counter()
     with progress("killing", len(plan) + 1) as advance:
-        for number, moment in enumerate(plan):
-            with workshop.start(index) as process:
-                _kill_at(process, moment)
-            if process.returncode == -signal.SIGKILL:
-                tally.hit[moment.phase] += 1
-            elif process.returncode:
-                tally.failures.append(f"run {number + 1} ended with {workshop.complaint(process)}")
+        for number, planned in enumerate(plan):
+            moment = planned
+            while tally.tries < tally.allowed and not workshop.hit(index, moment, tally):
+                moment = replace(moment, delay=moment.delay / 2)
             if settings.edit:
                 _edit(dice.choice(paths), number)
             advance(1)
-        with workshop.start(index) as process:
-            _news(process).read()
-        if process.returncode:
-            tally.failures.append(f"the last run ended with {workshop.complaint(process)}")
+        workshop.finish(index, tally)
         advance(1)
     tally.seconds = time.perf_counter() - began
-    return tally
+
+
+def _disturb_small(data: Path, folder: Path, kills: int, seed: int, tally: Tally) -> int:
+    """Let an index grow so much that its keyword weights are rewritten, kill the process meanwhile, let it finish.
+
+    Each kill has an index of its own. Says how many are not in the end as one that was never killed.
+    """
+    dice = random.Random(seed)
+    workshop = Workshop(folder)
+    extract(data, folder / "files", _ARCHIVES, _FEW)
+    workshop.undisturbed("few")
+    shutil.copytree(folder / "few", folder / "whole")
+    extract(data, folder / "files", _ARCHIVES, _MORE)
+    course = workshop.undisturbed("whole")
+    if not course.recalibrating:
+        raise RuntimeError(f"going from {_FEW} to {_MORE} files, keyword weights were not rewritten")
+    different = 0
+    with progress("killing small ones", kills) as advance:
+        for number in range(kills):
+            index = f"disturbed-{number}"
+            delay = dice.uniform(0, course.recalibrating)
+            hit = False
+            while tally.tries < tally.allowed and not hit:
+                shutil.rmtree(folder / index, ignore_errors=True)
+                shutil.copytree(folder / "few", folder / index)
+                hit = workshop.hit(index, Moment("recalibrating", 0, delay), tally)
+                delay /= 2
+            workshop.finish(index, tally)
+            rows = _compare(folder / "whole", folder / index, edited=False)
+            different += any(row.verdict == "miss" for row in rows)
+            advance(1)
+    return different
 
 
 def _kill_at(process: subprocess.Popen[str], moment: Moment) -> None:
@@ -225,7 +302,7 @@ def _kill_at(process: subprocess.Popen[str], moment: Moment) -> None:
     if moment.phase != "starting":
         for line in _news(process):
             word, _, number = line.strip().partition(" ")
-            if moment.phase == "optimising" and word == "optimise":
+            if word == _BEGINS.get(moment.phase):
                 break
             if moment.phase == "writing" and number and int(number) >= moment.chunks:
                 break
@@ -240,19 +317,19 @@ def _edit(path: Path, number: int) -> None:
 
 
 def _tally_rows(settings: Settings, tally: Tally, course: Course) -> list[Row]:
-    hits = ", ".join(f"{tally.hit[phase]} {phase}" for phase in ("starting", "writing", "optimising"))
-    enough = Bar(at_least=0.9 * settings.kills)
+    hits = ", ".join(f"{tally.hit[phase]} {phase}" for phase in _PHASES)
+    enough = Bar(at_least=settings.kills)
     return [
         Row(("kills that hit a running process",), tally.hit.total(), "count", enough, shown={"notes": hits}),
-        Row(("restarts",), settings.kills, "count"),
+        Row(("tries",), tally.tries, "count"),
         Row(("runs that failed by themselves",), len(tally.failures), "count", NONE),
         Row(("time of the undisturbed run",), course.seconds, "seconds"),
         Row(("time with kills",), tally.seconds, "seconds"),
     ]
 
 
-def _compare(whole: Path, disturbed: Path) -> list[Row]:
-    """The two indexes, entry by entry."""
+def _compare(whole: Path, disturbed: Path, edited: bool) -> list[Row]:
+    """The two indexes, entry by entry. Where files were edited, the first of them were measured as they had been."""
     unregister = register_embedding()
     try:
         with Retriever.open(whole) as one, Retriever.open(disturbed) as other:
@@ -263,6 +340,7 @@ def _compare(whole: Path, disturbed: Path) -> list[Row]:
                 say(problem)
             lost = [text for text in _sample(one, expected) if not _is_found(other, text)]
             counted = other.store.count()
+            calibrated = one.manifest.calibration == other.manifest.calibration
     finally:
         unregister()
     return [
@@ -275,6 +353,7 @@ def _compare(whole: Path, disturbed: Path) -> list[Row]:
             NONE,
             shown={"notes": f"{usual} in the undisturbed index" if problems else ""},
         ),
+        Row(("calibration that differs",), int(not calibrated), "count", None if edited else NONE),
         Row((f"of {_SAMPLE} texts, not found by a search",), len(lost), "count", NONE),
     ]
 

@@ -1,7 +1,8 @@
 """The process that is killed: ``python -m benchmarks.kill_child FILES INDEX PAUSE``.
 
 It indexes a folder with an embedding function that is as slow as a model, and tells on standard output how far it is:
-``stored N`` when N chunks are known to be in the index, ``optimise`` and ``optimised`` around the building of graphs.
+``stored N`` when N chunks are known to be in the index, ``optimise`` and ``optimised`` around the building of graphs,
+``recalibrating`` and ``recalibrated`` around the rewriting of a small index's keyword weights.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import ClassVar
 from retriever import ChunkerConfig, IndexReport, Retriever
 from retriever.embedding.base import Role
 from retriever.embedding.hashed import HashedEmbedding
+from retriever.manifest import Manifest
 from retriever.registry import register
 from retriever.types import FloatMatrix
 from retriever_qdrant import QdrantStore
@@ -46,7 +48,18 @@ def register_embedding() -> Callable[[], None]:
 
 
 class _Announcing(QdrantStore):
-    """Says when it builds graphs."""
+    """Says when it builds graphs, and when keyword weights are rewritten."""
+
+    _recalibrating = False
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        if manifest.calibration is not None and not manifest.calibration.complete:
+            self._recalibrating = True
+            tell("recalibrating")
+        super().write_manifest(manifest)
+        if self._recalibrating and manifest.calibration is not None and manifest.calibration.complete:
+            self._recalibrating = False
+            tell("recalibrated")
 
     def optimise(self) -> None:
         tell("optimise")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.data import JudgedSet, read_set
+from benchmarks.data import DataMissing, JudgedSet, read_set
 from benchmarks.figures import EXPECTED, MODEL, MODES, SETS, Expected
 from benchmarks.metrics import distinct, ndcg, recall
 from benchmarks.report import Result, Row, formatted, progress, say
@@ -20,22 +20,31 @@ _BATCH = 50
 
 
 def run(data: Path, names: Sequence[str], limit: int | None, everything: bool) -> Result:
-    """Measure sets that are there; those that are not are named.
+    """Measure sets that are there. Of those that are not, the ones asked for by name are an error, others are noted.
 
     :param data: folder of the sets.
     :param names: which sets; empty for those that have a bar, or all with ``everything``.
     :param limit: how many judged queries of each set; all by default.
     :param everything: all modes, and all sets where none are named.
+    :raises DataMissing: where a set that is named is not there, or none at all.
     """
+    if missing := [name for name in names if not _is_there(data, name)]:
+        raise DataMissing(f"not found under {data}: {', '.join(missing)}")
     rows: list[Row] = []
     for name in names or [name for name, plan in SETS.items() if plan.modes or everything]:
-        if not (data / name / "corpus.jsonl").is_file():
+        if not _is_there(data, name):
             say(f"{name} is not in {data}: left out")
             continue
         modes = MODES if everything else SETS[name].modes or MODES
         rows += measure(name, read_set(data / name, limit), modes)
+    if not rows:
+        raise DataMissing(f"no set found under {data}")
     settings = {"sets": list(names), "limit": limit, "all": everything, "model": MODEL, "depth": DEPTH}
     return Result("quality", ("set", "mode"), rows, settings, "nDCG@10")
+
+
+def _is_there(data: Path, name: str) -> bool:
+    return (data / name / "corpus.jsonl").is_file()
 
 
 def measure(name: str, judged: JudgedSet, modes: Sequence[Mode]) -> Iterator[Row]:

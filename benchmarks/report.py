@@ -133,8 +133,8 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """Whether every bar holds."""
-        return all(row.verdict != "miss" for row in self.rows)
+        """Whether something was measured and every bar holds."""
+        return bool(self.rows) and all(row.verdict != "miss" for row in self.rows)
 
     def table(self) -> Table:
         """For people. A column that would be empty is left out."""

@@ -206,10 +206,10 @@ def _ordered(operator: Operator) -> Callable[[Key, object], Filter]:
     return build
 
 
-def _in(key: Key, value: object) -> Filter:
+def _in(key: Key, value: object, operator: str = "$in") -> Filter:
     if not isinstance(value, list | tuple | set | frozenset):
-        raise FilterError(f"{_name(key)}: $in and $nin take a list, not {value!r}")
-    return In(key, tuple(_operand(key, "$in", item) for item in value))
+        raise FilterError(f"{_name(key)}: {operator} takes a list, not {value!r}")
+    return In(key, tuple(_operand(key, operator, item) for item in value))
 
 
 def _exists(key: Key, value: object) -> Filter:
@@ -226,7 +226,7 @@ _OPERATORS: dict[str, Callable[[Key, object], Filter]] = {
     "$lt": _ordered("lt"),
     "$lte": _ordered("lte"),
     "$in": _in,
-    "$nin": lambda key, value: Not(_in(key, value)),
+    "$nin": lambda key, value: Not(_in(key, value, "$nin")),
     "$contains": lambda key, value: Compare(key, "contains", _operand(key, "$contains", value)),
     "$exists": _exists,
 }

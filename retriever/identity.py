@@ -14,6 +14,7 @@ from retriever.errors import IndexMismatch, InvalidInput, ManifestUnreadable
 from retriever.keyword.analyser import Analyser
 from retriever.keyword.config import AnalyserConfig
 from retriever.manifest import EmbeddingManifest, FieldType, Manifest
+from retriever.metadata import clean_metadata
 
 CANARY_COSINE = 0.999
 """Another machine, device or library version stays above this; another model does not."""
@@ -34,6 +35,7 @@ def make_manifest(
     :raises InvalidInput: for a filter field of an unknown type.
     :raises ConfigurationError: for an unknown language.
     """
+    clean_metadata(dict.fromkeys(filter_fields, ""), "filter_fields")  # the same rules for keys
     analyser = AnalyserConfig() if language is None else AnalyserConfig(language=language.lower())
     Analyser(analyser)  # refuses an unknown language before anything is written
     recorded = EmbeddingManifest(
@@ -64,6 +66,7 @@ def add_filter_fields(manifest: Manifest, fields: Mapping[str, FieldType], addre
     :raises InvalidInput: for a field of an unknown type.
     :raises IndexMismatch: for a field that the index has with another type.
     """
+    clean_metadata(dict.fromkeys(fields, ""), "filter_fields")
     known = manifest.filter_fields
     for key, kind in fields.items():
         if known.get(key, kind) != kind:
@@ -123,7 +126,8 @@ def check_settings(
         raise IndexMismatch(
             f"the index at {address} was built with {describe_embedding(recorded)}, not with {embedding.name}: "
             f"{_difference(recorded.fingerprint, embedding.fingerprint)}. Leave the embedding function out to open the "
-            "index with its own; for another one, index the documents again into a new store"
+            "index with its own; for another one, index the documents again into a new store: retriever index PATH "
+            f"--store NEW --embedding {embedding.name}"
         )
 
 
@@ -168,7 +172,7 @@ def verify_canaries(recorded: EmbeddingManifest, embedding: EmbeddingFunction, a
             f"the index at {address} was built with {describe_embedding(recorded)}, but {embedding.name} now gives "
             f"other vectors (cosine {cosines.min():.3f} for a test text): "
             f"{_difference(recorded.fingerprint, embedding.fingerprint)}. Bring the former model back, or index the "
-            "documents again into a new store"
+            "documents again into a new store: retriever index PATH --store NEW"
         )
 
 

@@ -12,11 +12,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TypeVar
+from typing import Any, cast
 
+from retriever.batched import batched
 from retriever.chunking import Chunker
-from retriever.embedding.base import EmbeddingFunction, ignore_truncation
-from retriever.errors import InvalidInput
+from retriever.embedding.base import EmbeddingFunction
+from retriever.errors import InvalidInput, StoreError
 from retriever.filters import And, Compare, Filter, Reserved, matching
 from retriever.keyword.analyser import Analyser
 from retriever.loading import Unloaded
@@ -38,9 +39,8 @@ DRIFT = 0.2
 DRIFT_CHUNKS = 200
 """Fewer new chunks than this say nothing about drift."""
 
+_END = object()
 _LEVEL = re.compile(r"[/#]")
-
-_T = TypeVar("_T")
 
 Progress = Callable[[IndexReport], None]
 """Called whenever the report has changed; it must not change it."""
@@ -98,11 +98,12 @@ class IndexRun:
         self._unknown = 0
         self.report = IndexReport(source)
 
-    def run(self, items: Iterable[Document | Unloaded], *, prune: bool) -> IndexReport:
+    def run(self, items: Iterable[Document | Unloaded], *, prune: bool, file: str | None = None) -> IndexReport:
         """Bring the index in step with a stream of documents.
 
         :param items: read once, a window at a time.
         :param prune: delete documents of this source that the stream does not have.
+        :param file: id of the only file that the stream is about: prune only what was in it.
         :return: what was done.
         :raises EmbeddingError: where the embedding function fails; what was written before stays.
         :raises StoreError: where the store fails.
@@ -112,10 +113,9 @@ class IndexRun:
             self._apply(window)
             self._recalibrate_small_index()
         if prune:
-            self._prune()
+            self._prune(file)
         self._check_drift()
-        with self.report.timed("optimise"):
-            self._parts.store.optimise()
+        self._optimise()
         self._progress(self.report)
         return self.report
 
@@ -133,11 +133,11 @@ class IndexRun:
 
     def _documents(self, items: Iterable[Document | Unloaded]) -> Iterator[Document]:
         """The documents that can be indexed; the others go to the report."""
-        stream = iter(items)
+        stream: Iterator[Any] = iter(items)
         while True:
             with self.report.timed("load"):
-                item = next(stream, None)
-            if item is None:
+                item = next(stream, _END)
+            if item is _END:
                 return
             if isinstance(item, Unloaded):
                 self._note(item)
@@ -152,11 +152,11 @@ class IndexRun:
         problems = self.report.failed if item.kind == "failed" else self.report.ignored
         problems.append(Problem(item.path, item.reason))
 
-    def _checked(self, given: Document) -> Document | None:
+    def _checked(self, given: object) -> Document | None:
         name = getattr(given, "id", None)
         name = name if isinstance(name, str) else repr(given)[:80]
         try:
-            document = check_document(given)
+            document = check_document(cast("Document", given))
             if not self._seen.add(qualified_id(self._source, document.id)):
                 raise InvalidInput("a document with this id came before in the same run; the first one was kept")
         except InvalidInput as error:
@@ -232,29 +232,32 @@ class IndexRun:
         return Compare(Reserved.SOURCE, "eq", self._source)
 
     def _write(self, chunks: Sequence[Chunk]) -> None:
-        with self.report.timed("embed"), ignore_truncation():  # the report counts them
-            vectors = self._parts.embedding.embed_documents([chunk.text for chunk in chunks])
+        texts = list(dict.fromkeys(chunk.text for chunk in chunks))
+        with self.report.timed("embed"):  # what is too long is counted in the report
+            vectors = dict(zip(texts, self._parts.embedding.embed_documents(texts, warn=False), strict=True))
         with self.report.timed("store"):
             terms = [self._parts.analyser.terms(chunk.text) for chunk in chunks]
-            self._parts.store.upsert([Record(*parts) for parts in zip(chunks, vectors, terms, strict=True)])
+            self._parts.store.upsert(
+                [Record(chunk, vectors[chunk.text], counts) for chunk, counts in zip(chunks, terms, strict=True)]
+            )
         self._terms += sum(sum(counts.values()) for counts in terms)
         self.report.added += len(chunks)
         self._progress(self.report)
 
     def _rewrite(self, chunks: Sequence[Chunk]) -> None:
         with self.report.timed("store"):
-            for batch in _batches(chunks):
+            for batch in batched(chunks, BATCH):
                 self._parts.store.rewrite(batch)
                 self.report.updated += len(batch)
 
     def _delete(self, chunk_ids: Sequence[str]) -> None:
         with self.report.timed("store"):
-            for batch in _batches(chunk_ids):
+            for batch in batched(chunk_ids, BATCH):
                 self._parts.store.delete(batch)
                 self.report.deleted += len(batch)
         self._progress(self.report)
 
-    def _prune(self) -> None:
+    def _prune(self, file: str | None) -> None:
         if not len(self._seen) or qualified_id(self._source, ".") in self._protected:
             self.report.warnings.append("the source is empty or could not be read: nothing was pruned")
             return
@@ -262,9 +265,26 @@ class IndexRun:
             stale = [
                 entry.chunk_id
                 for entry in self._parts.store.entries(self._of_source())
-                if entry.document_id not in self._seen and not self._is_protected(entry.document_id)
+                if self._is_of(file, entry.document_id)
+                and entry.document_id not in self._seen
+                and not self._is_protected(entry.document_id)
             ]
         self._delete(stale)
+
+    def _is_of(self, file: str | None, document_id: str) -> bool:
+        """Whether a document is the file, or one of several in it."""
+        if file is None:
+            return True
+        whole = qualified_id(self._source, file)
+        return document_id == whole or document_id.startswith(f"{whole}#")
+
+    def _optimise(self) -> None:
+        """Only speed depends on it, so its failure does not fail a run that is finished."""
+        try:
+            with self.report.timed("optimise"):
+                self._parts.store.optimise()
+        except StoreError as error:
+            self.report.warnings.append(f"searches may be slow: {error}")
 
     def _is_protected(self, document_id: str) -> bool:
         """Whether it, or the folder or the file of many documents that it lies in, could not be loaded."""
@@ -287,9 +307,5 @@ class IndexRun:
 def _longest_first(plan: Plan) -> Iterator[list[Chunk]]:
     """Batches of chunks of like length, so that a model pads little."""
     order = sorted(range(len(plan.missing)), key=lambda i: -plan.tokens[i])
-    for batch in _batches(order):
+    for batch in batched(order, BATCH):
         yield [plan.missing[i] for i in batch]
-
-
-def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    return (items[start : start + BATCH] for start in range(0, len(items), BATCH))

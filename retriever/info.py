@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from retriever.identity import describe_embedding
 from retriever.manifest import Manifest
-from retriever.planning import SEPARATOR
 from retriever.stores import Store
 
 
@@ -37,8 +36,8 @@ def describe(store: Store, manifest: Manifest) -> IndexInfo:
     :param store: the index.
     :param manifest: its manifest.
     """
-    chunks = Counter(entry.document_id for entry in store.entries())
-    sources = Counter(_source(document_id) for document_id in chunks)
+    chunks = Counter((entry.source, entry.document_id) for entry in store.entries())
+    sources = Counter(source for source, _ in chunks)
     return IndexInfo(
         address=store.address,
         chunks=chunks.total(),
@@ -48,8 +47,3 @@ def describe(store: Store, manifest: Manifest) -> IndexInfo:
         dimension=manifest.embedding.dimension,
         manifest=manifest,
     )
-
-
-def _source(document_id: str) -> str:
-    source, separator, _ = document_id.partition(SEPARATOR)
-    return source if separator else ""

@@ -50,11 +50,11 @@ class Calibration(_Model):
     Frozen, because BM25's length normalisation is part of the stored weights.
     """
 
-    chunks: int
+    chunks: int = Field(gt=0)
     """How many chunks it was measured on."""
-    average_length: float
+    average_length: float = Field(gt=0, allow_inf_nan=False)
     """Terms a chunk, for BM25's length normalisation."""
-    unknown_rate: float
+    unknown_rate: float = Field(ge=0, le=1)
     """Share of tokens that the embedding function's tokeniser does not know, from 0 to 1."""
     complete: bool = True
     """False while stored weights are being rewritten for a new average length."""
@@ -85,7 +85,10 @@ def parse_manifest(text: str, where: str) -> Manifest:
     try:
         version = _Version.model_validate_json(text).schema_version
     except ValidationError:
-        raise ManifestUnreadable(f"the manifest of {where} is damaged; restore it, or index again") from None
+        raise ManifestUnreadable(
+            f"the manifest of {where} is damaged: restore it, or delete the index (retriever delete --all) and index "
+            "again"
+        ) from None
     if version > SCHEMA_VERSION:
         raise ManifestUnreadable(
             f"the manifest of {where} has schema version {version}, this program knows {SCHEMA_VERSION}: "

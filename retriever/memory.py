@@ -17,7 +17,7 @@ from retriever.keyword.bm25 import K1, B, idf
 from retriever.manifest import Manifest
 from retriever.metadata import record_hash
 from retriever.stores import Candidate, Entry, Legs, Query, Record
-from retriever.types import Chunk, FloatMatrix
+from retriever.types import Chunk, FloatVector
 
 
 class MemoryStore:
@@ -90,7 +90,8 @@ class MemoryStore:
     def entries(self, filter: Filter | None = None) -> Iterator[Entry]:  # noqa: A002
         """The ledger."""
         for record in self._matching(filter):
-            yield Entry(record.chunk.id, record.chunk.document_id, record_hash(record.chunk))
+            chunk = record.chunk
+            yield Entry(chunk.id, chunk.document_id, chunk.source, record_hash(chunk))
 
     def search(self, query: Query) -> Legs:
         """Both legs by looking at every record."""
@@ -111,16 +112,13 @@ class MemoryStore:
 
     def fetch(self, keys: Sequence[str]) -> dict[str, Chunk]:
         """Chunks by id."""
-        return {key: self._records[key].chunk for key in keys if key in self._records}
+        with self._lock:
+            return {key: self._records[key].chunk for key in keys if key in self._records}
 
-    def vectors(self, keys: Sequence[str]) -> FloatMatrix:
+    def vectors(self, keys: Sequence[str]) -> dict[str, FloatVector]:
         """Vectors by id."""
-        try:
-            vectors = [self._records[key].vector for key in keys]
-        except KeyError as error:
-            raise StoreError(f"{self.address}: chunk {error.args[0]} is not there any more") from None
-        dimension = self._manifest.embedding.dimension if self._manifest else 0
-        return np.array(vectors, dtype=np.float32).reshape(len(keys), dimension)
+        with self._lock:
+            return {key: self._records[key].vector for key in keys if key in self._records}
 
     def optimise(self) -> None:
         """Nothing to build."""

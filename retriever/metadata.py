@@ -120,11 +120,14 @@ def unescape_key(key: str) -> str:
 
 
 def record_hash(chunk: Chunk) -> str:
-    """32 hexadecimal digits over what may change while the text stays: span, source and metadata.
+    """32 hexadecimal digits over all of a chunk but its ids.
+
+    Span and metadata may change while the text stays: then the record is rewritten. The text is in it so that damage
+    to a stored one is noticed.
 
     :param chunk: with clean metadata. ``1`` and ``1.0`` hash apart: a changed type is rewritten.
     """
-    facts = [chunk.start, chunk.end, chunk.source, sorted(_as_lists(chunk.metadata).items())]
+    facts = [chunk.start, chunk.end, chunk.source, chunk.text, sorted(_as_lists(chunk.metadata).items())]
     return hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
 
 

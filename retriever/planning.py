@@ -56,7 +56,7 @@ def check_source(source: str) -> str:
     if SEPARATOR in source or source.endswith(SEPARATOR[0]):
         raise InvalidInput(
             f"the source name {source!r} holds {SEPARATOR!r}, which separates sources from documents, or ends with "
-            f"{SEPARATOR[0]!r}"
+            f"{SEPARATOR[0]!r}: give another name with source= (--source on the command line)"
         )
     return source
 

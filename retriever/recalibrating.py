@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
+from retriever.batched import batched
 from retriever.embedding.base import EmbeddingFunction
 from retriever.errors import InvalidInput
 from retriever.keyword.analyser import Analyser
@@ -40,14 +41,12 @@ def recalibrate(store: Store, manifest: Manifest, embedding: EmbeddingFunction, 
     keys = [store.key(entry.chunk_id) for entry in store.entries()]
     if not keys:
         raise InvalidInput(f"the index at {store.address} is empty: there is nothing to calibrate on")
-    texts = (chunk.text for page in _pages(keys) for chunk in store.fetch(page).values())
+    texts = (chunk.text for page in batched(keys, PAGE) for chunk in store.fetch(page).values())
     calibration = calibrate(texts, analyser, _unknown_rate(store, keys, embedding))
     manifest = _write(store, manifest, calibration.model_copy(update={"complete": False}))
-    for page in _pages(keys):
-        chunks = store.fetch(page)
-        there = [key for key in page if key in chunks]
-        pairs = zip(there, store.vectors(there), strict=True)
-        store.upsert([Record(chunks[key], vector, analyser.terms(chunks[key].text)) for key, vector in pairs])
+    for page in batched(keys, PAGE):
+        chunks, vectors = store.fetch(page), store.vectors(page)
+        store.upsert([Record(chunk, vectors[key], analyser.terms(chunk.text)) for key, chunk in chunks.items()])
     return _write(store, manifest, calibration)
 
 
@@ -56,7 +55,7 @@ def _unknown_rate(store: Store, keys: Sequence[str], embedding: EmbeddingFunctio
     if tokeniser is None or tokeniser.unknown_id is None:
         return 0.0
     tokens = unknown = 0
-    for page in _pages(keys):
+    for page in batched(keys, PAGE):
         for encoding in tokeniser.encode_batch([chunk.text for chunk in store.fetch(page).values()]):
             tokens += len(encoding)
             unknown += encoding.ids.count(tokeniser.unknown_id)
@@ -67,7 +66,3 @@ def _write(store: Store, manifest: Manifest, calibration: Calibration) -> Manife
     manifest = manifest.model_copy(update={"calibration": calibration})
     store.write_manifest(manifest)
     return manifest
-
-
-def _pages(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (keys[start : start + PAGE] for start in range(0, len(keys), PAGE))

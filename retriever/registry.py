@@ -39,11 +39,11 @@ def register(group: Group, name: str, cls: type) -> Callable[[], None]:
     :return: a function that takes it away again.
     """
     _registered[group, name] = cls
-    return lambda: void(_registered.pop((group, name), None))
 
+    def unregister() -> None:
+        _registered.pop((group, name), None)
 
-def void(_: object) -> None:
-    """Drop a value."""
+    return unregister
 
 
 def names(group: Group) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ from typing import Self, TypedDict, Unpack, cast
 from retriever.address import parse_address
 from retriever.chunking import Chunker, ChunkerConfig
 from retriever.embedding import EmbeddingFunction, EmbeddingInput, resolve_embedding
-from retriever.errors import InvalidInput, StoreNotFound
+from retriever.errors import ConfigurationError, InvalidInput, ManifestUnreadable, StoreNotFound
 from retriever.filters import And, Filter, FilterInput, Reserved, matching, parse_filter
 from retriever.fusion import Method, keyword_weight
 from retriever.identity import add_filter_fields, check_settings, make_manifest, resolve_recorded, verify_canaries
@@ -22,6 +23,7 @@ from retriever.info import IndexInfo, describe
 from retriever.keyword.analyser import Analyser
 from retriever.loading import Unloaded, load
 from retriever.manifest import FieldType, Manifest
+from retriever.metadata import check_text
 from retriever.planning import check_source
 from retriever.recalibrating import recalibrate
 from retriever.registry import find
@@ -63,6 +65,7 @@ class Retriever:
         self._analyser = Analyser(manifest.analyser)
         self._searcher = Searcher(store, self._analyser)
         self._writing = threading.Lock()
+        self._writer: int | None = None
 
     @classmethod
     def open(
@@ -155,9 +158,9 @@ class Retriever:
         :param what: a path, or documents (a generator of a million works; memory stays bounded, at some 70 bytes a
             document beside a window of about 2 MB of text).
         :param source: a name that keeps this origin apart from others. By default the full path of the folder (of a
-            file's folder), and ``""`` for documents.
-        :param prune: delete documents of this source that are not there any more. By default true for a folder,
-            false for a file and for documents. Documents that failed to load are never pruned.
+            file's folder), and ``""`` for documents, which no path may have.
+        :param prune: delete what is not there any more: documents of this source, and for a file only what was in
+            it. By default true for a path and false for documents. What failed to load is never pruned.
         :param progress: called with the report whenever it has changed.
         :return: what was done, and what could not be done and why.
         :raises InvalidInput: for a path that does not exist, or an unusable source name.
@@ -167,17 +170,14 @@ class Retriever:
         items: Iterable[Document | Unloaded]
         if isinstance(what, str | os.PathLike):
             path = Path(what)
+            name = source_of(path, source)
             items = load(path)
-            name = source if source is not None else _source_of(path)
-            pruning = path.is_dir() if prune is None else prune
+            pruning, file = prune is not False, None if path.is_dir() else path.name
         else:
-            items, name, pruning = what, source or "", bool(prune)
-        run = IndexRun(self._parts, check_source(name), progress)
-        with self._writing:
-            try:
-                return run.run(items, prune=pruning)
-            finally:
-                self._refresh()
+            items, name, pruning, file = _stream(what), check_source(source or ""), bool(prune), None
+        run = IndexRun(self._parts, name, progress)
+        with self._exclusively():
+            return run.run(items, prune=pruning, file=file)
 
     def search(
         self,
@@ -258,6 +258,8 @@ class Retriever:
         if isinstance(documents, str):
             raise InvalidInput("documents is a list of ids, not one string")
         conditions: list[Filter] = []
+        for name in [*(documents or []), *([] if source is None else [source])]:
+            check_text(name, f"{name!r}")
         if documents is not None:
             conditions.append(matching(documents, Reserved.DOCUMENT))
         if source is not None:
@@ -267,24 +269,26 @@ class Retriever:
             conditions.append(parsed)
         if not conditions:
             raise InvalidInput("say what to delete: documents, source or filter; delete_all deletes the whole index")
-        with self._writing:
+        with self._exclusively():
             chunk_ids = [entry.chunk_id for entry in self._store.entries(And(tuple(conditions)))]
             self._store.delete(chunk_ids)
         return len(chunk_ids)
 
     def delete_all(self) -> None:
         """Delete the index with its manifest, and close it."""
-        with self._writing:
+        with self._exclusively():
             self._store.destroy()
             self._store.close()
 
     def info(self) -> IndexInfo:
         """What the index holds and what built it. Reads the whole ledger; loads no model."""
-        return describe(self._store, self.manifest)
+        with self._exclusively():
+            return describe(self._store, self.manifest)
 
     def verify(self) -> VerifyReport:
         """Read every record and embed a sample again, to find damage."""
-        return verify(self._store, self.manifest, self.embedding, self._analyser)
+        with self._exclusively():
+            return verify(self._store, self.manifest, self.embedding, self._analyser)
 
     def recalibrate(self) -> Manifest:
         """Measure the average length of all chunks and rewrite the keyword weights with it; nothing is embedded.
@@ -292,9 +296,8 @@ class Retriever:
         Worth it after the corpus has changed its character, which ``index`` and ``verify`` warn of. If it is
         interrupted, ``verify`` says so; run it again.
         """
-        with self._writing:
-            self._manifest = recalibrate(self._store, self.manifest, self.embedding, self._analyser)
-        return self._manifest
+        with self._exclusively():
+            return recalibrate(self._store, self.manifest, self.embedding, self._analyser)
 
     def close(self) -> None:
         """Let go of the store. The next call opens it again."""
@@ -321,9 +324,18 @@ class Retriever:
         )
         return Parts(self._store, self.embedding, chunker, self._analyser)
 
-    def _refresh(self) -> None:
-        """Read what an indexing run may have added to the manifest: the calibration."""
-        self._manifest = self._store.read_manifest() or self._manifest
+    @contextmanager
+    def _exclusively(self) -> Iterator[None]:
+        """One at a time of what writes, and of what reads the whole ledger. Afterwards the manifest is read anew."""
+        if self._writer == threading.get_ident():
+            raise InvalidInput("this thread is indexing already: finish that before the index is changed or read whole")
+        with self._writing:
+            self._writer = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._manifest = self._store.read_manifest() or self._manifest
+                self._writer = None
 
     def _options(self, k: int, settings: SearchSettings) -> SearchOptions:
         if unknown := settings.keys() - SearchSettings.__annotations__.keys():
@@ -346,14 +358,51 @@ class Retriever:
         return keyword_weight(calibration.unknown_rate if calibration else 0.0)
 
 
+def destroy_index(store: PathInput | Store) -> str:
+    """Delete an index, also one that is damaged.
+
+    :param store: as for :meth:`Retriever.open`.
+    :return: its address.
+    :raises StoreNotFound: where there is none.
+    :raises StoreError: where the address holds something else, or another process holds the index.
+    """
+    place = _resolve_store(store)
+    try:
+        with suppress(ManifestUnreadable):
+            if place.read_manifest() is None:
+                raise StoreNotFound(f"there is no index at {place.address}")
+        place.destroy()
+    finally:
+        place.close()
+    return place.address
+
+
+def source_of(path: Path, name: str | None) -> str:
+    """The name of the source that a path is indexed under.
+
+    :param path: a folder, or a file, which belongs to its folder.
+    :param name: what the caller wants it to be.
+    :raises InvalidInput: where the path is not there or the name is unusable.
+    """
+    if not path.exists():
+        raise InvalidInput(f"there is nothing at {path}: check the path")
+    if name == "":
+        raise InvalidInput("a path needs a source whose name is not empty, to keep it apart from other documents")
+    folder = path if path.is_dir() else path.parent
+    return check_source(folder.resolve().as_posix() if name is None else name)
+
+
+def _stream(what: Iterable[Document | Unloaded]) -> Iterable[Document | Unloaded]:
+    if isinstance(what, Document) or not isinstance(what, Iterable):
+        raise InvalidInput(f"give a path or an iterable of documents, not one {type(what).__name__}")
+    return what
+
+
 def _resolve_store(given: PathInput | Store) -> Store:
     if not isinstance(given, str | os.PathLike):
+        if not hasattr(given, "read_manifest"):
+            raise ConfigurationError(f"a store is a folder, an address or a store, not a {type(given).__name__}")
         return given
     address = parse_address(os.fspath(given))
     make = find("retriever.stores", address.scheme).from_address  # type: ignore[attr-defined]  # by convention
     return cast("Store", make(address))
-
-
-def _source_of(path: Path) -> str:
-    full = path.resolve()
-    return (full if full.is_dir() else full.parent).as_posix()

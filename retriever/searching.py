@@ -18,6 +18,7 @@ from retriever.types import Chunk, FloatVector, Hit, Leg, Mode
 
 DEPTH = 200
 """Candidates a leg, by default."""
+MOST_DEPTH = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,10 @@ class SearchOptions:
     def __post_init__(self) -> None:
         _check(_whole(self.k) and self.k >= 1, f"k is {self.k!r}: it is a whole number, at least 1")
         _check(_whole(self.offset) and self.offset >= 0, f"offset is {self.offset!r}: it is a whole number from 0")
-        _check(_whole(self.depth) and self.depth >= 1, f"depth is {self.depth!r}: it is a whole number, at least 1")
+        _check(
+            _whole(self.depth) and 1 <= self.depth <= MOST_DEPTH,
+            f"depth is {self.depth!r}: it is a whole number from 1 to {MOST_DEPTH:,}",
+        )
         _check(
             self.offset + self.k <= self.depth,
             f"offset + k is {self.offset + self.k}, but only {self.depth} candidates of a leg are looked at: "
@@ -50,10 +54,10 @@ class SearchOptions:
             self.mode in ("hybrid", "semantic", "keyword"), f"unknown mode {self.mode!r}: hybrid, semantic or keyword"
         )
         _check(self.fusion in ("relative", "rrf"), f"unknown fusion {self.fusion!r}: relative or rrf")
-        _check(0 <= self.keyword_weight <= 1, f"keyword_weight is {self.keyword_weight!r}: it is from 0 to 1")
-        _check(self.mmr is None or 0 <= self.mmr <= 1, f"mmr is {self.mmr!r}: it is from 0 to 1")
+        _check(_within(self.keyword_weight, 0, 1), f"keyword_weight is {self.keyword_weight!r}: it is from 0 to 1")
+        _check(self.mmr is None or _within(self.mmr, 0, 1), f"mmr is {self.mmr!r}: it is from 0 to 1")
         _check(
-            self.min_cosine is None or -1 <= self.min_cosine <= 1,
+            self.min_cosine is None or _within(self.min_cosine, -1, 1),
             f"min_cosine is {self.min_cosine!r}: a cosine is from -1 to 1",
         )
 
@@ -66,6 +70,10 @@ class SearchOptions:
 def _check(holds: bool, message: str) -> None:
     if not holds:
         raise InvalidInput(message)
+
+
+def _within(value: object, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and low <= value <= high
 
 
 def _whole(value: object) -> bool:
@@ -117,7 +125,7 @@ class Searcher:
         cosines = dict(legs.semantic)
         if options.min_cosine is not None and vector is not None:
             cosines |= self._cosines([f.key for f in ranked if f.key not in cosines], vector)
-            ranked = [fused for fused in ranked if cosines[fused.key] >= options.min_cosine]
+            ranked = [fused for fused in ranked if cosines.get(fused.key, -2.0) >= options.min_cosine]
         if options.mmr is not None:
             ranked = self._diversified(ranked[: options.depth], options.mmr, options.mode)
         page = ranked[options.offset : options.offset + options.k]
@@ -133,16 +141,18 @@ class Searcher:
             return {}
         norm = float(np.linalg.norm(vector))
         unit = vector / norm if norm else vector
-        return dict(zip(keys, (self.store.vectors(keys) @ unit).tolist(), strict=True))
+        return {key: float(stored @ unit) for key, stored in self.store.vectors(keys).items()}
 
     def _diversified(self, ranked: Sequence[Fused], balance: float, mode: Mode) -> list[Fused]:
         """In MMR order. Relevance is the cosine in semantic mode, else the score stretched to 0 … 1."""
+        vectors = self.store.vectors([fused.key for fused in ranked])
+        ranked = [fused for fused in ranked if fused.key in vectors]  # others were deleted meanwhile
         if not ranked:
             return []
         stretched = relative_scores(ranked)
         relevance = [fused.score if mode == "semantic" else stretched[fused.key] for fused in ranked]
-        vectors = self.store.vectors([fused.key for fused in ranked])
-        return [ranked[i] for i in maximal_marginal_relevance(np.array(relevance), vectors, balance)]
+        matrix = np.stack([vectors[fused.key] for fused in ranked])
+        return [ranked[i] for i in maximal_marginal_relevance(np.array(relevance), matrix, balance)]
 
 
 def _rank(semantic: Sequence[Candidate], keyword: Sequence[Candidate], options: SearchOptions) -> list[Fused]:
@@ -173,6 +183,7 @@ class _Explainer:
         if self._mode != "keyword" or key in self._cosines:
             legs["semantic"] = Leg(self._semantic_ranks.get(key), self._cosines.get(key))
         if self._mode != "semantic":
-            bm25 = self._bm25.get(key) if matched else 0.0  # no shared term is a score of 0, known without asking
+            # Beyond the leg's depth the score is not known, but without a shared term it is 0.
+            bm25 = self._bm25.get(key, None if matched else 0.0)
             legs["keyword"] = Leg(self._keyword_ranks.get(key), bm25)
         return Hit(chunk, fused.score, legs, tuple(matched))

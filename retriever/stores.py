@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from retriever.filters import Filter
 from retriever.manifest import Manifest
-from retriever.types import Chunk, FloatMatrix, FloatVector
+from retriever.types import Chunk, FloatVector
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,13 @@ class Entry(NamedTuple):
 
     :param chunk_id: id of the chunk.
     :param document_id: id of its document.
+    :param source: name of the document's source.
     :param hash: :func:`retriever.metadata.record_hash` of the chunk when it was written.
     """
 
     chunk_id: str
     document_id: str
+    source: str
     hash: str
 
 
@@ -140,11 +142,8 @@ class Store(Protocol):
     def fetch(self, keys: Sequence[str]) -> dict[str, Chunk]:
         """The chunks under these handles; missing ones are left out."""
 
-    def vectors(self, keys: Sequence[str]) -> FloatMatrix:
-        """The vectors under these handles, in their order, scaled to length 1 where they are not zero.
-
-        :raises StoreError: where one is missing.
-        """
+    def vectors(self, keys: Sequence[str]) -> dict[str, FloatVector]:
+        """The vectors under these handles, scaled to length 1 where they are not zero; missing ones are left out."""
 
     def optimise(self) -> None:
         """Build what makes searches quick. Cheap where there is nothing to do. May block searches."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 
+from retriever.batched import batched
 from retriever.embedding.base import EmbeddingFunction
 from retriever.indexing import DRIFT
 from retriever.keyword.analyser import Analyser
@@ -57,7 +57,7 @@ def verify(store: Store, manifest: Manifest, embedding: EmbeddingFunction, analy
     terms = 0
     sample: list[Chunk] = []
     step = max(1, store.count() // SAMPLE)
-    for page in _pages(store.entries()):
+    for page in batched(store.entries(), PAGE):
         chunks = store.fetch([store.key(entry.chunk_id) for entry in page])
         for entry in page:
             documents.add(hash(entry.document_id))
@@ -75,11 +75,6 @@ def verify(store: Store, manifest: Manifest, embedding: EmbeddingFunction, analy
     report.average_length = terms / report.chunks if report.chunks else 0.0
     report.warnings += _check_calibration(manifest, report)
     return report
-
-
-def _pages(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
-    while page := list(islice(entries, PAGE)):
-        yield page
 
 
 def _check_record(entry: Entry, chunk: Chunk | None, seen: set[str]) -> list[str]:
@@ -106,10 +101,12 @@ def _check_count(store: Store, report: VerifyReport) -> list[str]:
 def _check_vectors(store: Store, embedding: EmbeddingFunction, sample: Sequence[Chunk]) -> list[str]:
     if not sample:
         return []
+    vectors = store.vectors([store.key(chunk.id) for chunk in sample])
+    sample = [chunk for chunk in sample if store.key(chunk.id) in vectors]
     fresh = embedding.embed_documents([chunk.text for chunk in sample])
     norms = np.linalg.norm(fresh, axis=1, keepdims=True)
     fresh = np.divide(fresh, norms, out=np.zeros_like(fresh), where=norms > 0)
-    stored = store.vectors([store.key(chunk.id) for chunk in sample])
+    stored = np.stack([vectors[store.key(chunk.id)] for chunk in sample])
     problems = []
     lost = []
     for chunk, vector, cosine, norm in zip(sample, fresh, (fresh * stored).sum(axis=1), norms[:, 0], strict=True):

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retriever import ChunkerConfig, Document, EmbeddingError, InvalidInput, MemoryStore, Retriever, Unloaded
+from retriever import (
+    ChunkerConfig,
+    Document,
+    EmbeddingError,
+    InvalidInput,
+    MemoryStore,
+    Retriever,
+    StoreError,
+    Unloaded,
+)
 from retriever.embedding.hashed import HashedEmbedding
 from retriever.metadata import record_hash
 
@@ -168,6 +177,51 @@ def test_what_failed_to_load_is_never_pruned(index):
     left = {chunk.document_id for chunk in contents(index).values()}
     assert left == {"s::x", "s::broken.pdf#page=1", "s::locked/deep/file.md", "s::locked"}
     assert [problem.item for problem in report.failed] == ["broken.pdf", "locked"]
+
+
+def test_none_in_a_stream_is_a_problem_and_not_its_end(index):
+    index.index([Document("a", "first"), Document("b", "second")])
+    report = index.index([Document("a", "first"), None, Document("b", "second")], prune=True)
+    assert (report.deleted, len(report.failed)) == (0, 1)
+    assert len(contents(index)) == 2
+
+
+def test_a_file_prunes_only_what_was_in_it(index, tmp_path):
+    root = tmp_path / "rows"
+    root.mkdir()
+    (root / "a.jsonl").write_text('{"id": 1, "text": "one"}\n{"id": 2, "text": "two"}\n')
+    (root / "a.jsonl.md").write_text("three")
+    index.index(root)
+    (root / "a.jsonl").write_text('{"id": 2, "text": "two"}\n')
+    assert index.index(root / "a.jsonl").deleted == 1
+    assert sorted(chunk.text for chunk in contents(index).values()) == ["three", "two"]
+
+
+def test_a_path_needs_a_source_with_a_name(index, folder):
+    with pytest.raises(InvalidInput, match="not empty"):
+        index.index(folder, source="")
+
+
+def test_a_linked_file_has_the_name_of_its_link(index, folder, tmp_path):
+    (tmp_path / "link.md").symlink_to(folder / "a.md")
+    index.index(tmp_path / "link.md")
+    assert {chunk.document_id for chunk in contents(index).values()} == {f"{tmp_path.resolve()}::link.md"}
+
+
+def test_equal_texts_are_embedded_once(index, counting):
+    index.index([Document(str(n), "the same text") for n in range(10)])
+    assert counting.documents == ["the same text"]
+    assert len(contents(index)) == 10
+
+
+def test_a_run_that_cannot_be_optimised_is_done_all_the_same(counting):
+    class Slow(MemoryStore):
+        def optimise(self):
+            raise StoreError("no room")
+
+    report = Retriever.open(Slow(), embedding=counting()).index([Document("a", "text")])
+    assert report.added == 1
+    assert "no room" in report.warnings[0]
 
 
 def test_an_empty_or_unreadable_source_prunes_nothing(index, folder, tmp_path):

@@ -59,7 +59,7 @@ def test_canaries_come_back_exactly(canary):
     ["", "{", "null", "[]", "5", "{}", '"text"', "\0", '{"schema_version": "new"}', changed()[:-20], changed() + "}"],
 )
 def test_damage_is_told_with_the_place(text):
-    with pytest.raises(ManifestUnreadable, match=r"the manifest of qdrant:here is damaged; restore it"):
+    with pytest.raises(ManifestUnreadable, match=r"the manifest of qdrant:here is damaged: restore it"):
         parse_manifest(text, "qdrant:here")
 
 

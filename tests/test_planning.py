@@ -137,11 +137,11 @@ def test_the_plan_is_the_difference(made, data):
     chunks = [chunk for document in window for chunk in document.chunks]
     state = {chunk.id: data.draw(st.sampled_from(["missing", "changed", "there"])) for chunk in chunks}
     ledger = [
-        Entry(chunk.id, chunk.document_id, record_hash(chunk) if state[chunk.id] == "there" else "old")
+        Entry(chunk.id, chunk.document_id, chunk.source, record_hash(chunk) if state[chunk.id] == "there" else "old")
         for chunk in chunks
         if state[chunk.id] != "missing"
     ]
-    gone = [Entry(make_chunk_id("", "gone", "x", n), "gone", "h") for n in range(data.draw(st.integers(0, 3)))]
+    gone = [Entry(make_chunk_id("", "gone", "x", n), "gone", "", "h") for n in range(data.draw(st.integers(0, 3)))]
     plan = make_plan(window, data.draw(st.permutations([*ledger, *gone])))
     tokens = {c.id: n for document in window for c, n in zip(document.chunks, document.tokens, strict=True)}
     assert [chunk.id for chunk in plan.missing] == [chunk.id for chunk in chunks if state[chunk.id] == "missing"]
@@ -152,7 +152,7 @@ def test_the_plan_is_the_difference(made, data):
 
 
 def entries(document):
-    return [Entry(chunk.id, chunk.document_id, record_hash(chunk)) for chunk in document.chunks]
+    return [Entry(chunk.id, chunk.document_id, chunk.source, record_hash(chunk)) for chunk in document.chunks]
 
 
 def test_an_edit_above_moves_what_is_below():

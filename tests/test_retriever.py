@@ -1,6 +1,7 @@
 """Opening, searching, deleting and verifying through the facade, on the exact store and on the embedded one."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from threading import Thread
@@ -22,6 +23,7 @@ from retriever import (
 )
 from retriever.embedding.hashed import HashedEmbedding
 from retriever.registry import register
+from retriever.retriever import destroy_index
 
 TOPICS = {
     "keys": "Rotate the signing key every ninety days with the rotate command, then restart the service.",
@@ -77,10 +79,18 @@ def test_a_hit_explains_itself(filled):
 
 
 def test_a_hit_that_only_the_keyword_leg_found_has_its_cosine(filled):
-    hits = filled.search("cable harbour flour", 3, depth=3)
-    known = filled.search("cable harbour flour", 3, depth=3, mode="keyword")
-    assert len(known) == 3
-    assert all(hit.legs["semantic"].score is not None for hit in hits)
+    query = "key key key key 密钥 flour"
+    hits = filled.search(query, 4, depth=4, keyword_weight=1.0)
+    alone = [hit for hit in hits if hit.legs["semantic"].rank is None]
+    vector = filled.embedding.embed_query(query)
+    for depth in (1, 2):
+        alone += [
+            h for h in filled.search(query, depth, depth=depth, keyword_weight=1.0) if not h.legs["semantic"].rank
+        ]
+    assert alone
+    for hit in alone:
+        (text,) = filled.embedding.embed_documents([hit.text])
+        assert hit.legs["semantic"].score == pytest.approx(float(text @ vector), abs=1e-4)
 
 
 def test_pages_agree_with_one_long_list(filled):
@@ -317,6 +327,79 @@ def test_verify_finds_a_foreign_vector(tmp_path):
         assert entry.chunk_id in problem
 
 
+def test_verify_finds_a_damaged_text(filled):
+    (entry, *_) = (entry for entry in filled.store.entries() if entry.document_id == "cakes")
+    key = filled.store.key(entry.chunk_id)
+    chunk = filled.store.fetch([key])[key]
+    damaged = replace(chunk, text="X" * len(chunk.text))
+    if filled.address == "memory:":
+        filled.store._records[chunk.id] = replace(filled.store._records[chunk.id], chunk=damaged)
+        assert filled.verify().problems, "its vector is of another text"
+    else:
+        import qdrant_edge as edge
+
+        shard, _ = filled.store._open()
+        shard.update(edge.UpdateOperation.set_payload([key], {"text": damaged.text}))
+        assert any("not what was written" in problem for problem in filled.verify().problems)
+
+
+def test_a_damaged_index_can_be_destroyed(tmp_path):
+    Retriever.open(tmp_path / "i", embedding="hashed").close()
+    (tmp_path / "i" / "manifest.json").write_text("{")
+    destroy_index(tmp_path / "i")
+    assert not (tmp_path / "i").exists()
+    with pytest.raises(StoreNotFound):
+        destroy_index(tmp_path / "i")
+
+
+def test_changing_the_index_from_within_a_run_is_refused(filled):
+    def documents():
+        yield Document("a", "text")
+        filled.delete(documents=["keys"])
+
+    with pytest.raises(InvalidInput, match="indexing already"):
+        filled.index(documents())
+    assert filled.delete(documents=["keys"]) == 1
+
+
+def test_an_interrupted_recalibration_shows(filled, monkeypatch):
+    def fail(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(filled.store, "upsert", fail)
+        with pytest.raises(KeyboardInterrupt):
+            filled.recalibrate()
+    assert "interrupted" in filled.verify().warnings[0]
+    filled.recalibrate()
+    assert filled.verify().warnings == []
+
+
+def test_values_of_the_wrong_kind_are_named(filled):
+    for settings in ({"mmr": "a"}, {"keyword_weight": "a"}, {"min_cosine": "a"}, {"depth": 10**30}):
+        with pytest.raises(InvalidInput, match=next(iter(settings))):
+            filled.search("x", **settings)
+    for what in (Document("a", "b"), None, 3):
+        with pytest.raises(InvalidInput, match="iterable of documents"):
+            filled.index(what)
+    for store in (None, 3, b"x"):
+        with pytest.raises(ConfigurationError, match="a store is"):
+            Retriever.open(store, embedding="hashed")
+
+
+def test_unusable_filter_fields_make_nothing(tmp_path):
+    for key in ("", "\ud800"):
+        with pytest.raises(InvalidInput):
+            Retriever.open(tmp_path / "i", embedding="hashed", filter_fields={key: "keyword"})
+        assert not (tmp_path / "i").exists()
+
+
+def test_sources_are_told_apart_in_info(filled):
+    filled.index([Document("a::b", "one")])
+    filled.index([Document("b", "two")], source="a")
+    assert filled.info().sources == {"": len(TOPICS) + 1, "a": 1}
+
+
 def test_delete_all_removes_the_folder(tmp_path):
     retriever = Retriever.open(tmp_path / "i", embedding="hashed")
     retriever.index([Document("d", "text")])
@@ -326,13 +409,14 @@ def test_delete_all_removes_the_folder(tmp_path):
         Retriever.open(tmp_path / "i")
 
 
-def test_many_threads_search_while_one_indexes(filled):
+@pytest.mark.parametrize("settings", [{}, {"mmr": 0.5}, {"min_cosine": -1.0, "mode": "keyword"}], ids=str)
+def test_many_threads_search_while_one_indexes_and_deletes(filled, settings):
     errors = []
 
     def search():
         try:
-            for _ in range(20):
-                assert "keys" in ids(filled.search("rotate the signing key", 50))
+            for _ in range(15):
+                assert "keys" in ids(filled.search("rotate the signing key", 50, **settings))
         except BaseException as error:
             errors.append(error)
 
@@ -340,7 +424,9 @@ def test_many_threads_search_while_one_indexes(filled):
     for thread in threads:
         thread.start()
     for n in range(10):
-        filled.index([Document(f"extra {n}", f"an extra document number {n}")])
+        filled.index([Document(f"extra {m}", f"a key in document number {n} {m}") for m in range(20)])
+        filled.delete(documents=[f"extra {m}" for m in range(0, 20, 2)])
+        assert filled.verify().problems == []
     for thread in threads:
         thread.join()
     assert errors == []

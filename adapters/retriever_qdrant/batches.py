@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
-from typing import TypeVar
 
 import numpy as np
 
@@ -19,8 +17,6 @@ MOST_BYTES = 4 * 2**20
 
 PAGE = 1_000
 """Ids or ledger lines a call of the engine."""
-
-_Item = TypeVar("_Item")
 
 
 def check_records(records: Sequence[Record], dimension: int) -> None:
@@ -60,16 +56,6 @@ def batches(records: Sequence[Record]) -> Iterator[list[Record]]:
         size += weight
     if batch:
         yield batch
-
-
-def pages(items: Sequence[_Item]) -> Iterator[list[_Item]]:
-    """Cut a sequence into pages of :data:`PAGE`, in order.
-
-    :param items: any number.
-    """
-    iterator = iter(items)
-    while page := list(islice(iterator, PAGE)):
-        yield page
 
 
 def _bytes(record: Record) -> int:

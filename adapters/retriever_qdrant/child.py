@@ -6,6 +6,7 @@ process for 23 seconds. In a child only those wait who want to search.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -23,6 +24,7 @@ def optimise_in_child(shard: Path, where: str) -> None:
     :param where: the store's address, for messages.
     :raises StoreError: with the end of what the child wrote, where it failed.
     """
+    _give_memory_back()
     search_path = [entry or str(Path.cwd()) for entry in sys.path]
     # -P: the working folder comes first in no path, so nothing there can pass for a module.
     command = [sys.executable, "-P", "-m", "retriever_qdrant.optimise", str(shard.absolute()), str(os.getpid())]
@@ -40,3 +42,11 @@ def optimise_in_child(shard: Path, where: str) -> None:
     if done.returncode:
         tail = done.stderr.decode("utf-8", errors="replace").strip()[-_TAIL:]
         raise StoreError(f"{where}: optimisation ended with status {done.returncode}: {tail or 'no message'}")
+
+
+def _give_memory_back() -> None:
+    """What the closed shard had, glibc keeps for later; the child needs it now."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

@@ -31,7 +31,7 @@ DENSE = "dense"
 KEYWORD = "keyword"
 """Name of the sparse vector of the keyword leg."""
 
-ENTRY_FIELDS = ["id", "document", "hash"]
+ENTRY_FIELDS = ["id", "document", "source", "hash"]
 """What of the payload the ledger needs."""
 
 _NAMESPACE = uuid.UUID("5b0c7c4e-6f0f-4d0e-9a39-2f6e1c8f7a11")
@@ -114,7 +114,7 @@ def to_entry(payload: Mapping[str, Any]) -> Entry:
 
     :param payload: with at least :data:`ENTRY_FIELDS`.
     """
-    return Entry(payload["id"], payload["document"], payload["hash"])
+    return Entry(payload["id"], payload["document"], payload["source"], payload["hash"])
 
 
 def _metadata_fields(metadata: Metadata) -> dict[str, Any]:

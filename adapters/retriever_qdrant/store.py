@@ -14,14 +14,15 @@ import numpy as np
 import qdrant_edge as edge
 
 from retriever.address import Address
+from retriever.batched import batched
 from retriever.errors import ConfigurationError, StoreError, StoreNotFound
 from retriever.filters import Filter
 from retriever.keyword.bm25 import query_vector
 from retriever.manifest import Manifest
 from retriever.stores import Candidate, Entry, Legs, Query, Record
-from retriever.types import Chunk, FloatMatrix
+from retriever.types import Chunk, FloatVector
 from retriever_qdrant import convert
-from retriever_qdrant.batches import PAGE, batches, check_records, pages
+from retriever_qdrant.batches import PAGE, batches, check_records
 from retriever_qdrant.changes import Changes
 from retriever_qdrant.child import optimise_in_child
 from retriever_qdrant.engine import change_fields, create_shard
@@ -122,7 +123,7 @@ class QdrantStore:
 
     def rewrite(self, chunks: Sequence[Chunk]) -> None:
         """Replace payloads. The engine moves such records out of its graph, so they count as written."""
-        for page in pages(chunks):
+        for page in batched(chunks, PAGE):
             with self._using() as (shard, _):
                 ids = [convert.point_id(chunk.id) for chunk in page]
                 known = {_key(point) for point in shard.retrieve(list(ids), False, False)}
@@ -133,7 +134,7 @@ class QdrantStore:
 
     def delete(self, chunk_ids: Sequence[str]) -> None:
         """Remove records."""
-        for page in pages(chunk_ids):
+        for page in batched(chunk_ids, PAGE):
             with self._using() as (shard, _):
                 before = shard.info().points_count
                 shard.update(edge.UpdateOperation.delete_points([convert.point_id(i) for i in page]))
@@ -184,16 +185,10 @@ class QdrantStore:
         points = self._retrieve(keys, with_payload=True)
         return {key: convert.to_chunk(points[key].payload or {}) for key in keys if key in points}
 
-    def vectors(self, keys: Sequence[str]) -> FloatMatrix:
+    def vectors(self, keys: Sequence[str]) -> dict[str, FloatVector]:
         """Vectors by key."""
-        points = self._retrieve(keys, with_payload=False)
-        missing = [key for key in keys if key not in points]
-        if missing:
-            raise StoreError(f"{self.address}: record {missing[0]} is not there any more")
-        with self._using() as (_, manifest):
-            shape = (len(keys), manifest.embedding.dimension)
-        rows: list[Any] = [points[key].vector for key in keys]
-        return np.array([row[convert.DENSE] for row in rows], dtype=np.float32).reshape(shape)
+        rows: dict[str, Any] = {key: point.vector for key, point in self._retrieve(keys, with_payload=False).items()}
+        return {key: np.array(row[convert.DENSE], dtype=np.float32) for key, row in rows.items()}
 
     def optimise(self) -> None:
         """Build graphs and drop what was deleted, where there is enough of either. Searches wait meanwhile.

@@ -17,7 +17,7 @@ from retriever.cli.show import Output
 from retriever.errors import InvalidInput, StoreNotFound
 from retriever.manifest import FieldType
 from retriever.report import IndexReport
-from retriever.retriever import Retriever
+from retriever.retriever import Retriever, destroy_index, source_of
 
 DEFAULT_EMBEDDING = "sentence-transformers/all-MiniLM-L6-v2"
 """Of a new index, where none is named."""
@@ -60,6 +60,8 @@ def index(
     """Bring the index in step with folders and files. Only what is new is embedded; run it as often as you like."""
     if source is not None and len(paths) > 1:
         raise InvalidInput("--source names one origin: index several paths one after the other")
+    for path in paths:
+        source_of(path, source)  # refuses a path that is not there before anything is made or indexed
     out = Output(as_json)
     settings = {
         "chunker": _chunker(chunk_size, overlap),
@@ -139,13 +141,11 @@ def delete(
     out = Output(as_json)
     if everything and not yes:
         typer.confirm(f"Delete the whole index at {store}?", abort=True, err=True)
+    if everything:
+        out.destroyed(destroy_index(store))  # not opened for that: it may be damaged
+        return
     with Retriever.open(store) as retriever:
-        if everything:
-            count = retriever.store.count()
-            retriever.delete_all()
-        else:
-            count = retriever.delete(documents=document or None, source=source, filter=_filter(filter_json))
-    out.deleted(count)
+        out.deleted(retriever.delete(documents=document or None, source=source, filter=_filter(filter_json)))
 
 
 @app.command()
@@ -185,7 +185,7 @@ def _filter(text: str | None) -> dict[str, object] | None:
         return None
     try:
         parsed = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(f"--filter is not JSON: {error}") from None
     if not isinstance(parsed, dict):
         raise InvalidInput('--filter is a JSON object, for example \'{"format": "markdown"}\'')

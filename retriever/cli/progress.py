@@ -23,7 +23,7 @@ def index_progress(name: str, *, hidden: bool) -> Iterator[Callback | None]:
     if hidden or not console.is_terminal:
         yield None
         return
-    columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), TimeElapsedColumn()]
+    columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(20), TimeElapsedColumn()]
     with Progress(*columns, console=console, transient=True) as bars:
         task = bars.add_task(f"{name}: reading", total=None)
 

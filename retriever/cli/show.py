@@ -52,7 +52,7 @@ class Output:
         for report in reports:
             counts = (report.documents, report.added, report.skipped, report.updated, report.deleted)
             seconds = f"{sum(report.seconds.values()):.1f}"
-            table.add_row(report.source, *(f"{n:,}" for n in (*counts, len(report.failed))), seconds)
+            table.add_row(Text(printable(report.source)), *(f"{n:,}" for n in (*counts, len(report.failed))), seconds)
         self._console.print(table)
         for report in reports:
             self._problems("failed", "red", report.failed)
@@ -97,7 +97,7 @@ class Output:
         for name, value in rows.items():
             table.add_row(name, Text(value))
         for source, count in info.sources.items():
-            table.add_row("source", Text(f"{source or '(documents)'}: {count:,} documents"))
+            table.add_row("source", Text(printable(f"{source or '(documents)'}: {count:,} documents")))
         self._console.print(table)
 
     def verification(self, report: VerifyReport) -> None:
@@ -106,13 +106,12 @@ class Output:
             self._print_json(asdict(report))
             return
         for problem in report.problems:
-            self._console.print(Text(problem, "red"))
+            self._console.print(Text(printable(problem), "red"))
         for warning in report.warnings:
             self._console.print(Text(f"note: {warning}", "yellow"))
         word = f"{len(report.problems)} problems" if report.problems else "sound"
         self._console.print(
-            f"{word}: {report.chunks:,} chunks of {report.documents:,} documents read, "
-            f"{report.sampled} embedded again and found"
+            f"{word}: {report.chunks:,} chunks of {report.documents:,} documents read, {report.sampled} embedded again"
         )
 
     def deleted(self, count: int) -> None:
@@ -121,6 +120,13 @@ class Output:
             self._print_json({"deleted": count})
         else:
             self._console.print(f"{count:,} chunks deleted")
+
+    def destroyed(self, address: str) -> None:
+        """That an index is gone."""
+        if self._as_json:
+            self._print_json({"deleted": address})
+        else:
+            self._console.print(Text(f"{address} deleted"))
 
     def calibration(self, manifest: Manifest) -> None:
         """The new calibration."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -32,14 +31,6 @@ CANARIES = (
 
 class TruncationWarning(UserWarning):
     """A text is longer than the model reads; its end was not embedded."""
-
-
-@contextmanager
-def ignore_truncation() -> Iterator[None]:
-    """Give no :class:`TruncationWarning` within the block: what is cut there is counted, or does not matter."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TruncationWarning)
-        yield
 
 
 class EmbeddingConfig(BaseModel):
@@ -140,22 +131,24 @@ class EmbeddingFunction(ABC):
         settings = {key: str(value) for key, value in self.config.model_dump(mode="json").items()}
         return {"kind": self.kind, "dimension": str(self.dimension), **settings}
 
-    def embed_documents(self, texts: Sequence[str]) -> FloatMatrix:
+    def embed_documents(self, texts: Sequence[str], *, warn: bool = True) -> FloatMatrix:
         """Vectors of documents.
 
         :param texts: any number, in any order; longest first are embedded together, results come in order.
+        :param warn: give a :class:`TruncationWarning` where a text is longer than the model reads.
         :return: float32, shape ``(len(texts), dimension)``.
         :raises InvalidInput: for a text with a lone surrogate.
         :raises EmbeddingError: where ``_embed`` returned something unusable.
         """
-        return self._embed_all(texts, "document")
+        return self._embed_all(texts, "document", warn)
 
-    def embed_queries(self, texts: Sequence[str]) -> FloatMatrix:
+    def embed_queries(self, texts: Sequence[str], *, warn: bool = True) -> FloatMatrix:
         """Vectors of queries; otherwise as :meth:`embed_documents`.
 
         :param texts: any number.
+        :param warn: as for documents.
         """
-        return self._embed_all(texts, "query")
+        return self._embed_all(texts, "query", warn)
 
     def embed_query(self, text: str) -> FloatVector:
         """Vector of one query.
@@ -168,15 +161,15 @@ class EmbeddingFunction(ABC):
 
     def canaries(self) -> FloatMatrix:
         """Vectors of :data:`CANARIES`, to be compared with those that a manifest keeps."""
-        with ignore_truncation():
-            return np.concatenate([self.embed_documents(CANARIES[:-1]), self.embed_queries(CANARIES[-1:])])
+        documents, queries = CANARIES[:-1], CANARIES[-1:]
+        return np.concatenate([self.embed_documents(documents, warn=False), self.embed_queries(queries, warn=False)])
 
-    def _embed_all(self, texts: Sequence[str], role: Role) -> FloatMatrix:
+    def _embed_all(self, texts: Sequence[str], role: Role, warn: bool) -> FloatMatrix:
         if isinstance(texts, str):
             raise InvalidInput("a list of texts is needed, not one string")
         for i, text in enumerate(texts):
             check_text(text, f"text {i} to embed")
-        lengths = self._lengths(texts, role)
+        lengths = self._lengths(texts, role, warn)
         order = sorted(range(len(texts)), key=lambda i: -lengths[i])
         result = np.empty((len(texts), self.dimension), dtype=np.float32)
         for start in range(0, len(order), self.batch_size):
@@ -210,14 +203,14 @@ class EmbeddingFunction(ABC):
             return None
         return self.max_tokens - self.tokeniser.special_tokens - self.prompt_tokens(role)
 
-    def _lengths(self, texts: Sequence[str], role: Role) -> list[int]:
+    def _lengths(self, texts: Sequence[str], role: Role, warn: bool) -> list[int]:
         """Length of each text, in tokens where they can be counted; warns of those that are too long."""
         room = self.content_tokens(role)
         if room is None or self.tokeniser is None:
             return [len(text) for text in texts]
         lengths = [len(encoding) for encoding in self.tokeniser.encode_batch(texts)]
         too_long = sum(length > room for length in lengths)
-        if too_long:
+        if too_long and warn:
             warnings.warn(
                 f"{self.name} reads {room} tokens: the end of {too_long} of {len(texts)} {role} texts is not embedded",
                 TruncationWarning,

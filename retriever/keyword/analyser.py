@@ -17,7 +17,7 @@ import re
 import threading
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from typing import NamedTuple
 import Stemmer
 
 from retriever.errors import ConfigurationError, IndexMismatch
+from retriever.keyword.bm25 import LONGEST_CACHED
 from retriever.keyword.config import ANALYSER_VERSION, AnalyserConfig
 from retriever.keyword.stopwords import stop_words
 
@@ -85,7 +86,7 @@ class Analyser:
         self._stop = stop_words(language)
         self._stemmer = None if language == "none" else Stemmer.Stemmer(language)
         self._stemming = threading.Lock()  # a Snowball stemmer is not thread-safe
-        self._word_terms = lru_cache(maxsize=2**16)(self._analyse_word)
+        self._cached_terms = lru_cache(maxsize=2**16)(self._analyse_word)
 
     def terms(self, text: str) -> Counter[str]:
         """How often each term occurs in a text.
@@ -120,9 +121,15 @@ class Analyser:
                     first, last = places[i]
                     yield Token(match.start() + first, match.start() + last, tuple(dict.fromkeys(around)))
 
-    def _terms_of_runs(self, text: str, runs: Iterable[str]) -> Iterable[Sequence[str]]:
+    def _terms_of_runs(self, text: str, runs: Collection[str]) -> Iterable[Sequence[str]]:
         """Terms of each run. For a plain text all of it happens in the cache, without a step of Python."""
-        return map(self._word_terms if text.isascii() else self._run_terms, runs)
+        if text.isascii() and max(map(len, runs), default=0) <= LONGEST_CACHED:
+            return map(self._cached_terms, runs)
+        return map(self._run_terms, runs)
+
+    def _word_terms(self, word: str) -> tuple[str, ...]:
+        """Cached, but for words so long that the cache would not be bounded."""
+        return self._cached_terms(word) if len(word) <= LONGEST_CACHED else self._analyse_word(word)
 
     def _run_terms(self, run: str) -> Sequence[str]:
         if run.isascii():

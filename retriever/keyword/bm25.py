@@ -30,7 +30,10 @@ class SparseVector:
     values: list[float]
 
 
-@lru_cache(maxsize=2**16)
+LONGEST_CACHED = 64
+"""Characters. Caches hold a bounded number of terms; without this their memory would not be bounded."""
+
+
 def term_index(term: str) -> int:
     """The dimension of a term in a sparse vector: 32 bits of BLAKE2b, the same on every machine.
 
@@ -38,7 +41,14 @@ def term_index(term: str) -> int:
 
     :param term: as the analyser makes it.
     """
+    return _cached_index(term) if len(term) <= LONGEST_CACHED else _index(term)
+
+
+def _index(term: str) -> int:
     return int.from_bytes(hashlib.blake2b(term.encode(), digest_size=4).digest(), "big")
+
+
+_cached_index = lru_cache(maxsize=2**16)(_index)
 
 
 def document_vector(terms: Mapping[str, int], average_length: float) -> SparseVector:

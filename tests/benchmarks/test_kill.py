@@ -6,6 +6,11 @@ from retriever.stores import Entry
 COURSE = Course(chunks=10_000, starting=2.0, writing=40.0, optimising=4.0)
 
 
+def entry(chunk_id: str, document_id: str, digest: str) -> Entry:
+    values = {"chunk_id": chunk_id, "document_id": document_id, "hash": digest}
+    return Entry(**{**dict.fromkeys(Entry._fields, ""), **values})
+
+
 def test_moments_are_spread_over_all_phases():
     plan = moments(50, 0, COURSE)
     assert Counter(moment.phase for moment in plan) == {"starting": 10, "writing": 30, "optimising": 10}
@@ -32,7 +37,7 @@ def test_any_number_of_kills():
 
 
 def test_ledgers_are_compared_entry_by_entry():
-    a, b, c = Entry("1", "one", "x"), Entry("2", "one", "y"), Entry("3", "two", "z")
+    a, b, c = entry("1", "one", "x"), entry("2", "one", "y"), entry("3", "two", "z")
     assert differences(Counter([a, b]), Counter([a, b])) == {"missing": 0, "extra": 0, "twice": 0}
     assert differences(Counter([a, b]), Counter([b, c])) == {"missing": 1, "extra": 1, "twice": 0}
     assert differences(Counter([a, b]), Counter([a, a, b])) == {"missing": 0, "extra": 0, "twice": 1}

@@ -1,6 +1,10 @@
 """The command line, run as a program runs it: arguments in, output and exit code out."""
 
+import io
 import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
 
@@ -121,14 +125,67 @@ def test_delete(run, store):
     code, out, _ = run("delete", "-s", store, "-d", "handbook::cake.md")
     assert (code, out) == (0, "1 chunks deleted\n")
     code, out, _ = run("delete", "-s", store, "--all", "--yes", "--json")
-    assert json.loads(out) == {"deleted": 2}
+    assert json.loads(out) == {"deleted": f"qdrant:{store}"}
+    assert not store.exists()
+    assert run("delete", "-s", store, "--all", "--yes")[0] == 1
+
+
+@pytest.mark.parametrize(("answer", "left"), [("n\n", True), ("", True), ("y\n", False)])
+def test_deleting_everything_asks_first(run, store, monkeypatch, answer, left):
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    assert run("delete", "-s", store, "--all")[0] == int(left)
+    assert store.exists() == left
+
+
+@pytest.mark.parametrize("damage", ["manifest.json", "shard"])
+def test_a_damaged_index_can_be_deleted(run, store, damage):
+    if damage == "shard":
+        shutil.rmtree(store / "shard")
+    else:
+        (store / "manifest.json").write_text("{")
+    code, _, error = run("search", "x", "-s", store)
+    assert code == 1
+    assert "Traceback" not in error
+    assert run("delete", "-s", store, "--all", "--yes")[0] == 0
     assert not store.exists()
 
 
-def test_deleting_everything_asks_first(run, store, monkeypatch):
-    monkeypatch.setattr("typer.confirm", lambda *_, **__: (_ for _ in ()).throw(SystemExit(1)))
-    assert run("delete", "-s", store, "--all")[0] == 1
-    assert store.exists()
+def test_names_are_no_markup(run, docs, tmp_path):
+    code, out, _ = run("index", docs, "-s", tmp_path / "i", "-e", "hashed", "--source", "[/x] [red]y")
+    assert code == 0
+    assert "[/x] [red]y" in out
+    assert "[/x] [red]y" in run("info", "-s", tmp_path / "i")[1]
+
+
+def test_a_bad_path_or_source_makes_nothing(run, docs, tmp_path):
+    for arguments in ([docs, "nosuch"], [docs, "--source", "a::b"], [docs, "--source", ""]):
+        code, _, error = run("index", *arguments, "-s", tmp_path / "new", "-e", "hashed")
+        assert (code, error[:7]) == (1, "error: ")
+        assert not (tmp_path / "new").exists()
+
+
+def _program(*arguments, **settings):
+    code = "from retriever.cli import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings
+    )
+
+
+def test_an_interruption_is_told(tmp_path):
+    os.mkfifo(tmp_path / "queue")  # as a root it is skipped at once, so wait in the confirmation instead
+    waiting = _program("delete", "-s", tmp_path, "--all", stdin=subprocess.PIPE)
+    assert waiting.stderr.read(6) == b"Delete"
+    waiting.send_signal(signal.SIGINT)
+    _, error = waiting.communicate(timeout=30)
+    assert waiting.returncode == 130
+    assert b"interrupted" in error
+
+
+def test_what_the_output_cannot_encode_is_escaped(store):
+    shown = _program("search", "密钥", "-s", store, env={**os.environ, "PYTHONIOENCODING": "latin-1"})
+    out, error = shown.communicate(timeout=60)
+    assert (shown.returncode, error) == (0, b"")
+    assert b"\\u5bc6" in out
 
 
 def test_a_failed_document_gives_exit_code_3(run, tmp_path):
@@ -155,6 +212,10 @@ def test_a_failed_document_gives_exit_code_3(run, tmp_path):
         (["index", ".", ".", "-s", "{store}", "--source", "x"], "--source"),
         (["index", ".", "-s", "{store}", "--filter-field", "year"], "KEY:number"),
         (["info", "-s", "ftp:x"], "ftp"),
+        (["search", "x", "-s", "{store}", "-f", '{"a": ' + "1" * 5000 + "}"], "--filter is not JSON"),
+        (["search", "x", "-s", "{store}", "-f", "[" * 100_000], "--filter is not JSON"),
+        (["search", "x", "-s", "{store}", "--depth", "9" * 30], "depth is"),
+        (["delete", "-s", "{store}", "-d", "\udcff"], "surrogate"),
     ],
 )
 def test_a_mistake_gets_one_line_and_exit_code_1(run, store, arguments, message):
