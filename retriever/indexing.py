@@ -42,6 +42,9 @@ DRIFT_CHUNKS = 200
 _END = object()
 _LEVEL = re.compile(r"[/#]")
 
+WITHOUT_HEADINGS = ("code", "csv", "log")
+"""Values of a document's ``format`` in which a line that looks like a Markdown heading is none."""
+
 Progress = Callable[[IndexReport], None]
 """Called whenever the report has changed; it must not change it."""
 
@@ -171,7 +174,8 @@ class IndexRun:
 
     def _chunked(self, window: Sequence[Document]) -> list[ChunkedDocument]:
         with self.report.timed("chunk"):
-            results = self._parts.chunker.split([document.text for document in window])
+            markdown = [document.metadata.get("format") not in WITHOUT_HEADINGS for document in window]
+            results = self._parts.chunker.split([document.text for document in window], markdown)
             self.report.tokens += sum(result.tokens for result in results)
             self._unknown += sum(result.unknown for result in results)
             return [make_chunks(d, result, self._source) for d, result in zip(window, results, strict=True)]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-_ATTRIBUTES = re.compile(r"\s*\{:?\s*[#.][^{}]*\}$")
-_CLOSING_MARKS = re.compile(r"(?:^|\s)#+$")
+LONGEST_TITLE = 200
+"""Characters. What is longer is no title: every chunk below it would carry it along."""
+
+_ATTRIBUTES = re.compile(r"\{:?\s*[#.][^{}]*\}")
 
 
 def heading_title(text: str) -> str:
@@ -13,4 +15,9 @@ def heading_title(text: str) -> str:
 
     :param text: the line without its opening marks.
     """
-    return _CLOSING_MARKS.sub("", _ATTRIBUTES.sub("", text.strip())).strip()
+    text = text.strip()
+    brace = text.rfind("{")
+    if brace >= 0 and _ATTRIBUTES.fullmatch(text, brace):
+        text = text[:brace].rstrip()
+    unmarked = text.rstrip("#")
+    return unmarked.rstrip() if not unmarked or unmarked[-1].isspace() else text

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,6 +12,12 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import tokenizers
+
+
+_BLOCK = 256
+"""Words that share an encoding."""
+_BLOCKS = 64
+"""Such encodings made in one call, over the machine's cores."""
 
 
 class Encoding(Protocol):
@@ -83,7 +90,11 @@ class FastTokeniser:
     @staticmethod
     def _find_unknown(tokenizer: tokenizers.Tokenizer) -> int | None:
         token = getattr(tokenizer.model, "unk_token", None)
-        return tokenizer.token_to_id(token) if isinstance(token, str) else None
+        if isinstance(token, str):
+            return tokenizer.token_to_id(token)
+        # Unigram models name it by its number, and do not show that to Python.
+        unknown = json.loads(tokenizer.to_str())["model"].get("unk_id")
+        return unknown if isinstance(unknown, int) else None
 
     @property
     def special_tokens(self) -> int:
@@ -113,18 +124,25 @@ class FastTokeniser:
     def count_words(self, words: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """For each word the number of tokens it is by itself, and of unknown ones among them.
 
-        Making an encoding takes longer than tokenising a word, so that 256 words share one.
+        Making an encoding takes longer than tokenising a word, so that many words share one.
         """
-        blocks = [list(words[i : i + 256]) for i in range(0, len(words), 256)]
-        encodings = self._tokenizer.encode_batch(blocks, is_pretokenized=True, add_special_tokens=False)
         tokens = [np.zeros(0, dtype=np.int64)]
         unknown = [np.zeros(0, dtype=np.int64)]
-        for block, encoding in zip(blocks, encodings, strict=True):
+        for block, encoding in self._blocks(words):
             word = np.array(encoding.word_ids, dtype=np.int64)
             tokens.append(np.bincount(word, minlength=len(block)))
             is_unknown = np.array(encoding.ids, dtype=np.int64) == (-1 if self._unknown is None else self._unknown)
             unknown.append(np.bincount(word[is_unknown], minlength=len(block)))
         return np.concatenate(tokens), np.concatenate(unknown)
+
+    def _blocks(self, words: Sequence[str]) -> Iterator[tuple[list[str], tokenizers.Encoding]]:
+        """Blocks of words with their encodings, which take hundreds of bytes a token: so many at a time."""
+        at_once = _BLOCK * _BLOCKS
+        for start in range(0, len(words), at_once):
+            stop = min(start + at_once, len(words))
+            blocks = [list(words[i : min(i + _BLOCK, stop)]) for i in range(start, stop, _BLOCK)]
+            encodings = self._tokenizer.encode_batch(blocks, is_pretokenized=True, add_special_tokens=False)
+            yield from zip(blocks, encodings, strict=True)
 
 
 class _Words:

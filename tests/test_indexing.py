@@ -148,6 +148,24 @@ def test_changed_metadata_is_rewritten_without_embedding(index, counting):
     assert index.search("apples", filter={"tag": "old"}) == []
 
 
+def test_comments_of_source_code_are_no_headings(index, tmp_path):
+    root = tmp_path / "src"
+    root.mkdir()
+    (root / "a.py").write_text("# The first line\n\nx = 1\n")
+    (root / "a.md").write_text("# The first line\n\nx = 1\n")
+    index.index(root)
+    found = {chunk.metadata["path"]: chunk.metadata.get("headings") for chunk in contents(index).values()}
+    assert found == {"a.py": None, "a.md": ["The first line"]}
+
+
+def test_the_index_is_not_indexed(counting, tmp_path):
+    (tmp_path / "a.md").write_text("some text")
+    with Retriever.open(tmp_path / "index", embedding=counting()) as retriever:
+        assert retriever.index(tmp_path).added == 1
+        again = retriever.index(tmp_path)
+        assert (again.documents, again.added, again.deleted) == (1, 0, 0)
+
+
 def test_prune_deletes_what_is_gone_from_this_source_only(index, folder):
     index.index(folder)
     index.index([Document("kept", "a document of another source")])

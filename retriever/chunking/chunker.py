@@ -10,7 +10,7 @@ import numpy as np
 
 from retriever.chunking.config import SMALLEST_BUDGET, ChunkerConfig
 from retriever.chunking.fitting import Piece, fit
-from retriever.chunking.outline import read_outline
+from retriever.chunking.outline import Outline, read_outline
 from retriever.chunking.packing import Layout, Limits, Packer
 from retriever.chunking.ranks import Rank
 from retriever.chunking.words import WordTable, read_words
@@ -47,7 +47,7 @@ class Chunked:
 
     :param spans: its chunks, in order; none if the text is blank.
     :param tokens: tokens of the whole text, counted word by word.
-    :param unknown: how many of these are the tokeniser's unknown token.
+    :param unknown: how many of these are the tokeniser's unknown token; 0 if the text is blank.
     """
 
     spans: list[Span]
@@ -95,16 +95,20 @@ class Chunker:
         """Most tokens of a chunk, without special tokens and prompt; means nothing where texts stay whole."""
         return self._limits.tokens
 
-    def split(self, texts: Sequence[str]) -> list[Chunked]:
+    def split(self, texts: Sequence[str], markdown: Sequence[bool] | None = None) -> list[Chunked]:
         """Cut each text into chunks.
 
         Quicker with many texts at once than with one at a time: words that they share are tokenised once.
 
         :param texts: without lone surrogates, which no tokeniser takes.
+        :param markdown: for each text whether headings, tables, code blocks and front matter are looked for in it;
+            they would be found in comments of source code as well. ``None``: in all of them.
         """
+        if markdown is None:
+            markdown = [True] * len(texts)
         limits = self._limits
         tables = read_words(texts, self._tokeniser, limits.tokens, limits.characters)
-        layouts = [_lay_out(text, table) for text, table in zip(texts, tables, strict=True)]
+        layouts = [_lay_out(*text) for text in zip(texts, tables, markdown, strict=True)]
         pieces = [list(self._pieces(*text)) for text in zip(texts, tables, layouts, strict=True)]
         if not self._whole:
             pieces = fit(texts, pieces, self._tokeniser, limits.tokens)
@@ -131,14 +135,14 @@ class Chunker:
         return iter([(0, count)] if count else [])
 
 
-def _lay_out(text: str, table: WordTable) -> Layout:
+def _lay_out(text: str, table: WordTable, markdown: bool) -> Layout:
     after = np.cumsum(table.length, dtype=np.int32)
     tokens = np.zeros(len(after) + 1, dtype=np.int32)
     np.cumsum(table.tokens, out=tokens[1:])
     ranks = table.ranks()
     # Views of the memory, because to look at a single number of an array takes several times longer.
     begins, ends = (after - table.length + table.blank).data, after.data
-    outline = read_outline(text, begins, table.mark, ranks)
+    outline = read_outline(text, begins, table.mark, ranks) if markdown else Outline([], [])
     return Layout(begins, ends, tokens.data, ranks.tobytes() + bytes([Rank.END]), outline)
 
 
@@ -147,4 +151,5 @@ def _chunked(table: WordTable, layout: Layout, pieces: list[Piece]) -> Chunked:
     for piece in pieces:
         heading = layout.outline.heading_at(bisect_right(layout.begins, piece.start) - 1)
         spans.append(Span(piece.start, piece.end, piece.tokens, heading.path if heading else ()))
-    return Chunked(spans, layout.tokens[-1], int(table.unknown.sum()))
+    # Control characters can be unknown tokens, and a text of nothing else is blank.
+    return Chunked(spans, layout.tokens[-1], int(table.unknown.sum()) if spans else 0)

@@ -14,10 +14,9 @@ import numpy as np
 
 from retriever.chunking.ranks import SPACES, Mark, Rank, opening
 from retriever.chunking.words import Codes
+from retriever.markdown import LONGEST_TITLE, heading_title
 
 _HEADING_INDENT = 3  # four spaces would make it code
-_ATTRIBUTES = re.compile(r"\s*\{:?\s*[#.][^{}]*\}$")
-_CLOSING_MARKS = re.compile(r"(?:^|\s)#+$")
 _FENCE = re.compile(r"`{3,}(?=[^`]*$)|~{3,}")
 # Few lines, and none left free below the first: a rule at the head of a text looks the same.
 _FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(?=.*\S)(?:.*\n){0,200}?(?:---|\.\.\.)[ \t]*\r?$", re.MULTILINE)
@@ -195,9 +194,8 @@ class _Reader:
             self._add_heading(word, self._word_from(offset + 1), level, title)
 
     def _add_heading(self, word: int, body: int, level: int, line: str) -> None:
-        title = _ATTRIBUTES.sub("", line.strip())
-        title = _CLOSING_MARKS.sub("", title).strip()
-        if not title:
+        title = heading_title(line)
+        if not title or len(title) > LONGEST_TITLE:
             return
         while self.above and self.above[-1][0] >= level:
             self.above.pop()

@@ -143,10 +143,13 @@ def _grouped(stretches: Iterable[_Stretch]) -> Iterator[list[_Stretch]]:
 
 
 def _look_up(found: list[list[str]], tokeniser: Tokeniser, budget: int, longest: int) -> Iterator[WordTable]:
-    words = list(dict.fromkeys(chain.from_iterable(found)))
+    every = list(dict.fromkeys(chain.from_iterable(found)))
+    # Words of megabytes are cut up in any case: there is no need to tokenise them whole.
+    words = [word for word in every if 2 * len(word) <= longest]
     tokens, unknown = _count(words, tokeniser)
-    too_long = np.flatnonzero((2 * tokens > budget) | (2 * np.array(list(map(len, words)), dtype=np.int32) > longest))
-    parts = {words[i]: _in_parts(words[i], budget) for i in too_long.tolist()}
+    too_long = [words[i] for i in np.flatnonzero(2 * tokens > budget).tolist()]
+    too_long += [word for word in every if 2 * len(word) > longest]
+    parts = {word: _in_parts(word, budget) for word in too_long}
     inside = [np.zeros(len(some), dtype=np.bool_) for some in found]
     if parts:
         cut = [_cut_up(some, parts) for some in found]

@@ -27,7 +27,8 @@ def load(root: str | os.PathLike[str]) -> Iterator[Document | Unloaded]:
     """Stream the documents of a file or folder, in sorted path order.
 
     Ids are paths relative to the root, with ``/``; a row or page of a file is ``path#7``, ``path#its-id`` or
-    ``path#page=7``. Hidden entries of a folder, ``__pycache__`` and ``node_modules`` are passed over.
+    ``path#page=7``. Hidden entries of a folder, ``__pycache__``, ``node_modules`` and indexes of this package are
+    passed over.
 
     A document whose id equals the path of an :class:`Unloaded`, or goes on from it with ``/`` or ``#``, may still be
     there, unread; all of them may if the path is ``.``. Whoever forgets documents that are gone waits for the end of

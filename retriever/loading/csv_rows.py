@@ -58,13 +58,15 @@ def _cells(names: Sequence[str], record: Sequence[str]) -> Iterator[tuple[str, s
 
 def _names(header: Iterable[str]) -> list[str]:
     """A name for every column, and no name twice."""
-    names: list[str] = []
+    names: dict[str, None] = {}
     for number, cell in zip(count(1), header, strict=False):
         if is_damaged(cell):
             raise ReadError("its header is not valid UTF-8; save it again as UTF-8")
         name = cell.strip() or f"column {number}"
-        names.append(f"{name} ({number})" if name in names else name)
-    return names
+        while name in names:
+            name = f"{name} ({number})"
+        names[name] = None
+    return list(names)
 
 
 def _delimiter(text: TextIO) -> str:

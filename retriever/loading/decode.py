@@ -1,7 +1,13 @@
-"""Bytes to text: which encoding a file is in, without ever mangling it.
+"""Bytes to text: which encoding a file is in.
 
 Order of belief: byte order mark, valid UTF-8, what the file itself declares, a guess. A file whose encoding cannot be
 told, or that does not keep to it, is refused with a reason.
+
+Unicode is told reliably, and so is what a file truly declares. A guess is good for the encodings that Windows uses for
+Western European languages, Cyrillic, Greek, Hebrew and Turkish, for Chinese (GBK, Big5), Korean (EUC-KR) and Japanese
+(Shift-JIS, and EUC-JP with kana in it). Others may be taken for one of these and be read wrongly, without a word: Thai,
+Arabic in ISO 8859-6, Baltic languages, Czech and Polish in ISO 8859-2, KOI8-U, those of old Macs and of DOS. Convert
+such files to UTF-8.
 """
 
 from __future__ import annotations
@@ -20,8 +26,8 @@ from retriever.loading.outcome import ReadError
 UTF8 = "utf-8-sig"
 """UTF-8, with or without a mark."""
 
-LARGEST_TEXT = 512 * 1024**2
-"""Bytes of the largest file that is read whole."""
+LARGEST_TEXT = 64 * 1024**2
+"""Bytes of the largest file that is read whole. The chunker takes up to 200 times as much memory."""
 
 LONGEST_LINE = 64 * 1024**2
 """Characters of the longest line, or field of a table, in a file that is read bit by bit."""

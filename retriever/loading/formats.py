@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 from retriever.errors import MissingExtra
@@ -33,29 +34,32 @@ class Format:
 
 
 _LANGUAGES = {
-    "bash": ".sh .bash",
+    "bash": ".sh .bash .zsh .fish",
     "batch": ".bat .cmd",
     "c": ".c .h",
     "clojure": ".clj .cljs",
+    "cmake": ".cmake",
     "cpp": ".cc .cpp .cxx .hh .hpp .hxx",
     "csharp": ".cs",
     "css": ".css .scss .less",
     "cuda": ".cu .cuh",
     "dart": ".dart",
+    "diff": ".diff .patch",
+    "dockerfile": ".dockerfile",
     "elixir": ".ex .exs",
     "erlang": ".erl .hrl",
     "go": ".go",
     "graphql": ".graphql .gql",
     "groovy": ".groovy .gradle",
     "haskell": ".hs",
-    "ini": ".ini .cfg .conf .properties",
+    "ini": ".ini .cfg .conf .properties .env",
     "java": ".java",
     "javascript": ".js .jsx .mjs .cjs",
     "julia": ".jl",
     "kotlin": ".kt .kts",
     "latex": ".tex",
     "lua": ".lua",
-    "makefile": ".mk",
+    "makefile": ".mk .mak",
     "objective-c": ".m .mm",
     "ocaml": ".ml .mli",
     "perl": ".pl .pm",
@@ -71,7 +75,7 @@ _LANGUAGES = {
     "sql": ".sql",
     "svelte": ".svelte",
     "swift": ".swift",
-    "terraform": ".tf",
+    "terraform": ".tf .tfvars .hcl",
     "toml": ".toml",
     "typescript": ".ts .tsx .mts .cts",
     "vue": ".vue",
@@ -80,12 +84,28 @@ _LANGUAGES = {
     "zig": ".zig",
 }
 
+_NAMED = {
+    "makefile": "makefile",
+    "gnumakefile": "makefile",
+    "dockerfile": "dockerfile",
+    "containerfile": "dockerfile",
+    "jenkinsfile": "groovy",
+    "gemfile": "ruby",
+    "rakefile": "ruby",
+    "vagrantfile": "ruby",
+    "cmakelists.txt": "cmake",
+    "requirements.txt": "pip",
+    "constraints.txt": "pip",
+}
+"""Languages of files that are known by their whole name, in lower case."""
+
 _UNKNOWN = Format("text", load_text)
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         **dict.fromkeys((".md", ".markdown", ".mdx"), Format("markdown", load_markdown)),
-        **dict.fromkeys((".txt", ".text", ".rst", ".adoc", ".org", ".log"), Format("text", load_text)),
+        **dict.fromkeys((".txt", ".text", ".rst", ".adoc", ".org"), Format("text", load_text)),
+        ".log": Format("log", load_text),
         **dict.fromkeys((".html", ".htm", ".xhtml"), Format("html", load_html)),
         ".pdf": Format("pdf", load_pdf),
         ".docx": Format("docx", load_docx),
@@ -111,13 +131,20 @@ def supported_formats() -> dict[str, tuple[str, ...]]:
     return {name: tuple(sorted(e for e, form in FORMATS.items() if form.name == name)) for name in names}
 
 
+def _format(location: Path) -> Format:
+    language = _NAMED.get(location.name.lower())
+    if language is not None:
+        return Format("code", load_text, language)
+    return FORMATS.get(location.suffix.lower(), _UNKNOWN)
+
+
 def read(found: Found) -> Iterator[Outcome]:
     """Read one file; whatever is wrong with it is told, not raised.
 
     :param found: the file.
     :return: its documents, and why there are not more of them.
     """
-    form = FORMATS.get(found.location.suffix.lower(), _UNKNOWN)
+    form = _format(found.location)
     file = File(found.path, found.location, form.name, form.language)
     try:
         yield from form.load(file)

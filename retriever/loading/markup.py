@@ -5,17 +5,24 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from retriever.errors import MissingExtra
 from retriever.loading.decode import read_text
 from retriever.loading.outcome import File, Outcome, parsing
+from retriever.markdown import LONGEST_TITLE
 from retriever.types import Document
 
 if TYPE_CHECKING:
-    from bs4 import BeautifulSoup, Tag
+    from bs4 import BeautifulSoup
 
 _NOT_TEXT = ("script", "style", "noscript", "template", "title", "svg", "iframe", "object")
+
+_BLOCKS = (
+    *("address", "aside", "center", "details", "dialog", "fieldset", "figure", "footer", "form", "header", "hgroup"),
+    *("legend", "main", "nav", "optgroup", "option", "search", "select", "summary"),
+)
+"""What stands on lines of its own, and the converter to Markdown does not know."""
 
 
 def load_html(file: File) -> Iterator[Outcome]:
@@ -51,6 +58,7 @@ def load_docx(file: File) -> Iterator[Outcome]:
 def _require_html(feature: str) -> None:
     try:
         import bs4  # noqa: F401
+        import lxml  # noqa: F401
         import markdownify  # noqa: F401
     except ImportError as error:
         raise MissingExtra(feature, "files") from error
@@ -74,37 +82,20 @@ def _to_markdown(html: str, what: str) -> tuple[str, str | None]:
     )
     with parsing(what):
         soup = _parse(html)
-        title = " ".join(soup.title.get_text().split()) if soup.title else None
+        title = " ".join(soup.title.get_text().split())[:LONGEST_TITLE] if soup.title else None
         _drop_what_is_not_text(soup)
+        for block in soup(_BLOCKS):
+            block.name = "div"
         return converter.convert_soup(soup).strip(), title
-
-
-# HTML lets these end tags be left out; left to itself the parser nests each element into the one before it.
-_CLOSED_BY = {
-    "p": ("p",),
-    "li": ("li",),
-    "dt": ("dt", "dd"),
-    "dd": ("dt", "dd"),
-    "tr": ("tr", "td", "th"),
-    "td": ("td", "th"),
-    "th": ("td", "th"),
-    "option": ("option",),
-}
 
 
 def _parse(html: str) -> BeautifulSoup:
     from bs4 import BeautifulSoup
 
-    class Page(BeautifulSoup):
-        def handle_starttag(self, name: str, *args: Any, **options: Any) -> Tag | None:  # noqa: ANN401
-            while self.currentTag is not None and self.currentTag.name in _CLOSED_BY.get(name, ()):
-                self.handle_endtag(self.currentTag.name)
-            return super().handle_starttag(name, *args, **options)
-
     with warnings.catch_warnings():
         # A page that looks like a file name, or like XML, is read all the same.
         warnings.simplefilter("ignore")
-        return Page(html, "html.parser")
+        return BeautifulSoup(html, "lxml")
 
 
 def _drop_what_is_not_text(soup: BeautifulSoup) -> None:

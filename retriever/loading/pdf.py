@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from retriever.errors import MissingExtra
 from retriever.loading.outcome import File, Outcome, ReadError, Unloaded, parsing
+from retriever.markdown import LONGEST_TITLE
 from retriever.types import Document
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _title(reader: PdfReader) -> str | None:
             title = reader.metadata.title if reader.metadata else None
     except ReadError:
         return None
-    return title.strip() if isinstance(title, str) else None
+    return title.strip()[:LONGEST_TITLE] if isinstance(title, str) else None
 
 
 def _page(file: File, reader: PdfReader, number: int, title: str | None) -> Document | Unloaded:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from retriever.loading.decode import read_text
 from retriever.loading.outcome import File, Outcome
-from retriever.markdown import heading_title
+from retriever.markdown import LONGEST_TITLE, heading_title
 from retriever.types import Document
 
 
@@ -33,4 +33,5 @@ def load_markdown(file: File) -> Iterator[Outcome]:
 
 def _title(text: str) -> str | None:
     line = text[:1000].lstrip().partition("\n")[0]
-    return heading_title(line[2:]) or None if line.startswith("# ") else None
+    title = heading_title(line[2:]) if line.startswith("# ") else ""
+    return title if 0 < len(title) <= LONGEST_TITLE else None

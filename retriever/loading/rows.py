@@ -13,7 +13,10 @@ _ID_FIELDS = ("id", "_id")
 _TEXT_FIELDS = ("text", "content", "body", "page_content")
 
 LONGEST_VALUE = 1000
-"""Characters beyond which a value that is in the text is not metadata as well, stored again with every chunk."""
+"""Characters beyond which a value or its name is not metadata, stored again with every chunk, but text."""
+
+MOST_KEYS = 64
+"""Fields of a row that become metadata; those after them are in its text."""
 
 LARGEST_INT = 2**53
 """Beyond it integers are not exact in the stores, which keep them as floats or as 64 bits."""
@@ -50,12 +53,13 @@ class Rows:
         if row_id is None:
             return self._unloaded(number, "its number is the id of a row above")
         field = _text_field(row) if text_fields else None
+        about, rest = _metadata({key: value for key, value in row.items() if key != field})
         if field is None:
             with parsing("row"):
-                text, about = _lines(row), _short(row)
+                text = _lines(row)
         else:
-            text, about = _titled(row, field), {key: value for key, value in row.items() if key != field}
-        return Document(row_id, text, {**_scalars(about), **self._file.metadata()})
+            text = _with_rest(_titled(row, field), rest)
+        return Document(row_id, text, {**about, **self._file.metadata()})
 
     def broken(self, number: int, reason: str) -> Iterator[Unloaded]:
         """Report a row that cannot be read; after many of them only :meth:`end` says so.
@@ -102,8 +106,10 @@ class Rows:
 def _own_id(row: Mapping[str, object]) -> str:
     for field in _ID_FIELDS:
         value = row.get(field)
-        if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():
-            return str(value)
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            name = str(value)
+            if name.strip() and len(name) <= LONGEST_VALUE:
+                return name
     return ""
 
 
@@ -127,14 +133,28 @@ def _shown(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _short(row: Mapping[str, object]) -> dict[str, object]:
-    """The fields that are not too long for metadata; the text has them all."""
-    return {key: value for key, value in row.items() if not isinstance(value, str) or len(value) <= LONGEST_VALUE}
+def _metadata(row: Mapping[str, object]) -> tuple[dict[str, Scalar], dict[str, Scalar]]:
+    """The fields that become metadata, and those that could but are too long or too many."""
+    kept: dict[str, Scalar] = {}
+    rest: dict[str, Scalar] = {}
+    for key, field in row.items():
+        value = _scalar(field)
+        if not key or value is None:
+            continue
+        too_long = len(key) > LONGEST_VALUE or (isinstance(value, str) and len(value) > LONGEST_VALUE)
+        (rest if too_long or len(kept) == MOST_KEYS else kept)[key] = value
+    return kept, rest
 
 
-def _scalars(row: Mapping[str, object]) -> dict[str, Scalar]:
-    fields = ((key, _scalar(value)) for key, value in row.items() if key)
-    return {key: value for key, value in fields if value is not None}
+def _with_rest(text: str, rest: Mapping[str, Scalar]) -> str:
+    """The text, and below it the fields that are not metadata; long values only if it does not have them."""
+    left = {key: value for i, (key, value) in enumerate(rest.items()) if not _is_in(text, value, i)}
+    return "\n\n".join(part for part in (text, _lines(left)) if part)
+
+
+def _is_in(text: str, value: Scalar, number: int) -> bool:
+    # Only for so many: to look through the text for each would take time quadratic in the size of the row.
+    return isinstance(value, str) and len(value) > LONGEST_VALUE and number < MOST_KEYS and value in text
 
 
 def _scalar(value: object) -> Scalar | None:

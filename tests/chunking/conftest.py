@@ -61,3 +61,8 @@ def local_tokeniser(request: pytest.FixtureRequest) -> Tokeniser:
 @pytest.fixture(scope="session")
 def bert() -> Tokeniser:
     return minilm()
+
+
+@pytest.fixture(scope="session")
+def unigram() -> Tokeniser:
+    return unigrams()

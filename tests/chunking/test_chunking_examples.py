@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import resource
+import base64
+import random
+import time
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -10,7 +13,8 @@ from pydantic import ValidationError
 
 from retriever.chunking import Chunker, ChunkerConfig, Span
 from retriever.errors import ConfigurationError
-from retriever.tokeniser import Tokeniser, WordTokeniser
+from retriever.markdown import heading_title
+from retriever.tokeniser import CountsWords, FastTokeniser, Tokeniser, WordTokeniser
 
 WORDS = WordTokeniser()
 
@@ -273,10 +277,7 @@ class TestLargeTexts:
         part = "".join(f"# H{i}\n\n{sentences(40)}\n\n{'我们去公园散步。' * 60}\n\n" for i in range(100))
         text = part * 25
         assert len(text) > 4_000_000
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         [chunked] = Chunker(bert).split([text])
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # kilobytes
-        assert grown < 100 * len(text.encode()) / 1024
         [alone] = Chunker(bert).split([part])
         assert chunked.tokens == 25 * alone.tokens
         shift = 24 * len(part)
@@ -284,9 +285,110 @@ class TestLargeTexts:
         assert tail == [(span.start, span.end, span.tokens) for span in alone.spans]
 
     @pytest.mark.parametrize(
-        "unit", ["x", " ", "\n", "中", "#\n", "```\n", "| a\n", "。", "---\n", "a\n", "\r", "\u0301"]
+        "unit", ["x", " ", "\n", "中", "#\n", "```\n", "| a\n", "。", "---\n", "a\n", "\r", "\u0301", "# a\n", "{#"]
     )
     def test_time_is_not_quadratic(self, unit: str, tokeniser: Tokeniser):
-        text = "start " + unit * (400_000 // len(unit))
-        covered = sum(span.end - span.start for span in Chunker(tokeniser).split([text])[0].spans)
-        assert covered >= len(text.strip()) - text.count("\n") - text.count("\r") - text.count(" ")
+        assert_linear(tokeniser, lambda size: "start " + unit * (size // len(unit)))
+
+    def test_time_is_not_quadratic_in_a_heading(self, tokeniser: Tokeniser):
+        assert_linear(tokeniser, lambda size: f"# a{' ' * size}b")
+
+    def test_time_is_not_quadratic_in_base64(self, tokeniser: Tokeniser):
+        data = base64.b64encode(random.Random(1).randbytes(SMALLER * 4)).decode()
+        assert_linear(tokeniser, lambda size: data[:size])
+
+
+SMALLER = 50_000
+
+
+def assert_linear(tokeniser: Tokeniser, make: Callable[[int], str]) -> None:
+    """Four times the text may take ten times the time, where quadratic is sixteen."""
+    chunker = Chunker(tokeniser)
+
+    def best(text: str) -> float:
+        times = []
+        for _ in range(3):
+            start = time.process_time()
+            [chunked] = chunker.split([text])
+            times.append(time.process_time() - start)
+        assert chunked.spans[0].start == 0
+        assert chunked.spans[-1].end == len(text.rstrip())
+        return min(times)
+
+    best(make(1000))
+    # What takes next to no time varies by more than that.
+    assert best(make(4 * SMALLER)) < 10 * max(best(make(SMALLER)), 0.002)
+
+
+class TestPlainText:
+    TEXT = f"# comment\nx = 1\n\n---\n\nName\n====\n\n```\n| a |\n{words(40)}\n"
+
+    def test_has_no_headings(self):
+        [plain, markdown] = Chunker(WORDS, ChunkerConfig(size=20)).split([self.TEXT] * 2, [False, True])
+        assert {span.headings for span in plain.spans} == {()}
+        assert {span.headings for span in markdown.spans} > {("comment",)}
+        assert plain.tokens == markdown.tokens
+
+    def test_everything_is_markdown_unless_told(self):
+        chunker = Chunker(WORDS, ChunkerConfig(size=20))
+        assert chunker.split([self.TEXT]) == chunker.split([self.TEXT], [True])
+
+    def test_one_answer_for_each_text(self):
+        with pytest.raises(ValueError, match="argument"):
+            Chunker(WORDS).split(["a", "b"], [True])
+
+
+class TestHeadingTitle:
+    @pytest.mark.parametrize(
+        ("line", "title"),
+        [
+            (" Title ", "Title"),
+            ("Title ##", "Title"),
+            ("C#", "C#"),
+            ("##", ""),
+            ("Title { #anchor }", "Title"),
+            ("Title ## {: .a #b}", "Title"),
+            ("Title {#a} end", "Title {#a} end"),
+            ("set {x}", "set {x}"),
+            ("{#a}", ""),
+        ],
+    )
+    def test_what_is_left_of_a_line(self, line: str, title: str):
+        assert heading_title(line) == title
+
+    @pytest.mark.parametrize("line", ["a" + " " * 200_000 + "b", "{ " * 100_000, "a" + " #" * 100_000 + "b"])
+    def test_in_linear_time(self, line: str):
+        start = time.process_time()
+        heading_title(line)
+        assert time.process_time() - start < 1
+
+    def test_what_is_too_long_is_no_heading(self):
+        [chunked] = Chunker(WORDS).split([f"# {'x' * 200}\n\nbody\n\n# {'y' * 201}\n\n{words(1000)}"])
+        assert {span.headings for span in chunked.spans} == {("x" * 200,)}
+
+
+class TestFastTokeniser:
+    def test_unknown_token_of_unigrams(self, unigram: Tokeniser):
+        assert unigram.unknown_id == 0
+        [chunked] = Chunker(unigram).split(["The quick \u0e01 fox"])
+        assert chunked.unknown >= 1
+
+    def test_words_are_counted_some_at_a_time(self, bert: Tokeniser):
+        assert isinstance(bert, CountsWords)
+        some = [f"word{i}" for i in range(40_000)]
+        tokens, unknown = bert.count_words(some)
+        assert tokens.tolist() == [len(encoding) for encoding in bert.encode_batch(some)]
+        assert unknown.sum() == 0
+
+    def test_words_of_megabytes_are_never_tokenised_whole(self, bert: Tokeniser, monkeypatch: pytest.MonkeyPatch):
+        longest = 0
+        count = FastTokeniser.count_words
+
+        def watch(self: FastTokeniser, words: list[str]):
+            nonlocal longest
+            longest = max(longest, *map(len, words)) if words else longest
+            return count(self, words)
+
+        monkeypatch.setattr(FastTokeniser, "count_words", watch)
+        Chunker(bert).split(["x1/" * 100_000])
+        assert 0 < longest <= 2048

@@ -249,7 +249,7 @@ def test_a_file_that_is_too_large(tmp_path):
     path.write_text("text\n" * 20_000)
     os.truncate(path, LARGEST_TEXT + 1)  # sparse
     [outcome] = load(path)
-    assert (outcome.kind, outcome.reason) == ("failed", "larger than 512 MiB; split it")
+    assert (outcome.kind, outcome.reason) == ("failed", "larger than 64 MiB; split it")
 
 
 def test_a_large_binary_is_not_read(tmp_path):

@@ -5,6 +5,7 @@ import io
 import logging
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -77,7 +78,9 @@ def paragraph(text: str, style: str = "") -> str:
         ("A.MARKDOWN", {"format": "markdown"}),
         ("a.txt", {"format": "text"}),
         ("a.rst", {"format": "text"}),
-        ("a.log", {"format": "text"}),
+        ("a.log", {"format": "log"}),
+        ("Makefile", {"format": "code", "language": "makefile"}),
+        ("requirements.txt", {"format": "code", "language": "pip"}),
         ("README", {"format": "text"}),
         ("a.unheard", {"format": "text"}),
         ("a.py", {"format": "code", "language": "python"}),
@@ -101,6 +104,8 @@ def test_text_is_as_it_is(read, name, metadata):
         ("## Not a title", None),
         ("#hashtag", None),
         ("# \n", None),
+        (f"# {'x' * 200}", "x" * 200),
+        (f"# {'x' * 201}", None),
     ],
 )
 def test_title_of_markdown(read, text, title):
@@ -137,6 +142,50 @@ def test_html_in_a_chinese_encoding(read):
     page = '<html><head><meta charset="gb2312"><title>标题</title></head><body><p>龘靐</p></body></html>'
     [document] = read("a.htm", page.encode("gbk"))
     assert (document.text, document.metadata["title"]) == ("龘靐", "标题")
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<ul><li><p>a<li><p>b</ul>c", "* a\n* b\n\nc"),
+        ("<table><tr><th>A<th>B<tr><td><p>1<td><p>2</table>", "| A | B |\n| --- | --- |\n| 1 | 2 |"),
+        ("<dl><dt>a<dd><p>b<dt>c<dd>d</dl>", "a\n:   b\n\nc\n:   d"),
+    ],
+)
+def test_end_tags_that_are_left_out(read, page, text):
+    assert [d.text for d in read("a.html", page)] == [text]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("summary", "main", "header", "footer", "nav", "aside", "address", "figure"),
+        *("details", "form", "fieldset", "legend", "option", "center"),
+    ],
+)
+def test_words_of_different_blocks_are_kept_apart(read, name):
+    [document] = read("a.html", f"one<{name}>two</{name}>three<{name}>four</{name}>")
+    assert document.text.split() == ["one", "two", "three", "four"]
+
+
+def test_a_page_of_broken_tags_takes_no_quadratic_time(read):
+    start = time.perf_counter()
+    read("a.html", "<a " * 80_000)
+    assert time.perf_counter() - start < 5
+
+
+def test_large_pages_lose_nothing(read):
+    [document] = read("a.html", "<p>" + "word " * 2_500_000 + "<p>end")
+    assert len(document.text) == 12_500_000 - 1 + len("\n\nend")
+
+
+def test_what_a_page_declares_does_not_matter_once_it_is_read(read):
+    assert [d.text for d in read("a.html", '<meta charset="gb2312"><p>中文 é 🎉')] == ["中文 é 🎉"]
+
+
+def test_the_title_of_a_page_is_bounded(read):
+    [document] = read("a.html", f"<title>{'x' * 5000}</title>text")
+    assert document.metadata["title"] == "x" * 200
 
 
 def test_long_pages_without_end_tags(read):
@@ -181,20 +230,21 @@ def test_pdf_is_a_document_a_page(read):
     ]
 
 
-def encrypted(user_password: str) -> bytes:
+def encrypted(user_password: str, algorithm: str) -> bytes:
     from pypdf import PdfReader, PdfWriter
 
     writer = PdfWriter(clone_from=PdfReader(io.BytesIO(make_pdf("Secret"))))
-    writer.encrypt(user_password, "owner", algorithm="RC4-128")
+    writer.encrypt(user_password, "owner", algorithm=algorithm)
     buffer = io.BytesIO()
     writer.write(buffer)
     return buffer.getvalue()
 
 
-def test_encrypted_pdf(read):
-    [outcome] = read("a.pdf", encrypted("password"))
+@pytest.mark.parametrize("algorithm", ["RC4-128", "AES-128", "AES-256"])
+def test_encrypted_pdf(read, algorithm):
+    [outcome] = read("a.pdf", encrypted("password", algorithm))
     assert outcome == Unloaded("a.pdf", "encrypted; save a copy without the password", "failed")
-    [document] = read("a.pdf", encrypted(""))
+    [document] = read("a.pdf", encrypted("", algorithm))
     assert document.text == "Secret"
 
 
@@ -259,7 +309,7 @@ def test_broken_word(read, data):
 
 def test_formats_are_listed():
     formats = supported_formats()
-    assert set(formats) == {"markdown", "text", "html", "pdf", "docx", "json", "csv", "code"}
+    assert set(formats) == {"markdown", "text", "log", "html", "pdf", "docx", "json", "csv", "code"}
     assert formats["json"] == (".json", ".jsonl", ".ndjson")
     extensions = [extension for group in formats.values() for extension in group]
     assert len(extensions) == len(set(extensions))
@@ -268,7 +318,7 @@ def test_formats_are_listed():
 
 WITHOUT_EXTRA = """
 import sys
-sys.modules.update(dict.fromkeys(["pypdf", "mammoth", "bs4", "markdownify"]))
+sys.modules.update(dict.fromkeys(["pypdf", "mammoth", "bs4", "lxml", "markdownify"]))
 from retriever.loading import load
 for outcome in load(sys.argv[1]):
     print(getattr(outcome, "id", None) or f"{outcome.path} {outcome.kind}: {outcome.reason}")

@@ -108,7 +108,29 @@ def test_long_values_are_text_and_not_metadata(read):
     assert long in document.text
     assert "abstract" not in document.metadata
     [document] = read("a.jsonl", lines({"text": "a", "abstract": long}))
-    assert document.metadata["abstract"] == long, "it is nowhere else"
+    assert document.text == f"a\n\nabstract: {long}"
+    assert "abstract" not in document.metadata
+    [document] = read("a.jsonl", lines({"text": f"a {long} b", "abstract": long, "title": long}))
+    assert document.text == f"{long}\n\na {long} b", "it is there already"
+    assert set(document.metadata) == {"path", "format"}
+
+
+def test_metadata_is_bounded(read):
+    row = {f"key {n}": n for n in range(100)} | {"k" * 1001: 1, "id": "x" * 1001, "huge": int("9" * 1001)}
+    for more in ({}, {"text": "the text"}):
+        [document] = read("a.jsonl", lines(row | more))
+        assert document.id == "a.jsonl#1"
+        assert set(document.metadata) == {"path", "format", *(f"key {n}" for n in range(64))}
+        assert all(f"key {n}: {n}" in document.text for n in range(64, 100))
+        assert all(value in document.text for value in ("k" * 1001, "x" * 1001, "9" * 1001))
+
+
+def test_many_columns_and_names_that_come_twice(read):
+    [document] = read("a.csv", "a (3),b,a,a (3)\n1,2,3,4\n")
+    assert document.text == "a (3): 1\nb: 2\na: 3\na (3) (4): 4"
+    count = 100_000
+    [document] = read("a.csv", ",".join(["x"] * count) + "\n" + ",".join(["1"] * count) + "\n")
+    assert document.text.count("\n") == count - 1
 
 
 def test_surrogates_of_escapes_are_left(read):

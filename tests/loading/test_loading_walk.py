@@ -108,11 +108,28 @@ def test_loops_are_reported_and_left(tmp_path):
     assert ids(tmp_path) == ["a/b/c.txt", "!a/b/top", "!a/b/up", "!self"]
 
 
-def test_two_links_to_one_folder_are_no_loop(tmp_path):
+def test_a_folder_is_read_at_its_first_path_only(tmp_path):
     write(tmp_path, "a/x.txt")
     (tmp_path / "b").symlink_to(tmp_path / "a")
     (tmp_path / "c").symlink_to(tmp_path / "a")
-    assert ids(tmp_path) == ["a/x.txt", "b/x.txt", "c/x.txt"]
+    reason = "the same folder as a, which has been read"
+    assert list(load(tmp_path))[1:] == [Unloaded("b", reason, "skipped"), Unloaded("c", reason, "skipped")]
+
+
+@pytest.mark.usefixtures("_alarm")
+def test_links_that_cross_do_not_multiply(tmp_path):
+    for folder in range(12):
+        write(tmp_path, f"{folder}/x.txt")
+        for other in range(12):
+            (tmp_path / f"{folder}/to{other}").symlink_to(tmp_path / str(other))
+    assert sum(isinstance(outcome, Document) for outcome in load(tmp_path)) == 12
+
+
+@pytest.mark.parametrize("beside", ["manifest.json", "shard/segment"])
+def test_indexes_of_this_package_are_passed_over(tmp_path, beside):
+    write(tmp_path, "a.txt", "index/retriever.json", f"index/{beside}", "mine/retriever.json", "other/manifest.json")
+    assert ids(tmp_path) == ["a.txt", "mine/retriever.json", "other/manifest.json"]
+    assert list(load(tmp_path / "index")) == [Unloaded(".", "is an index of this package", "skipped")]
 
 
 def test_broken_link(tmp_path):
