@@ -43,7 +43,7 @@ def test_chunks_come_back(store, text, data, keys, names):
     store.rewrite([chunk])
     assert same(store.fetch([store.key("c")])[store.key("c")], chunk)
     [entry] = [entry for entry in store.entries() if entry.chunk_id == "c"]
-    assert entry == ("c", names[0], record_hash(chunk))
+    assert entry == ("c", names[0], chunk.source, record_hash(chunk))
 
 
 TEXTS = [
