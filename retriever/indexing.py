@@ -22,7 +22,7 @@ from retriever.filters import And, Compare, Filter, Reserved, matching
 from retriever.keyword.analyser import Analyser
 from retriever.loading import Unloaded
 from retriever.planning import ChunkedDocument, Plan, check_document, make_chunks, make_plan, qualified_id
-from retriever.recalibrating import calibrate, recalibrate
+from retriever.recalibrating import calibrate, drift_notes, recalibrate
 from retriever.report import IndexReport, Problem
 from retriever.stores import Record, Store
 from retriever.types import Chunk, Document
@@ -34,8 +34,6 @@ BATCH = 256
 """Chunks that are embedded and written together: what a kill can cost."""
 CALIBRATION_CHUNKS = 10_000
 """The average length is measured on the first so many chunks."""
-DRIFT = 0.2
-"""The new chunks' average length may be off the calibrated one by this share before a warning."""
 DRIFT_CHUNKS = 200
 """Fewer new chunks than this say nothing about drift."""
 
@@ -299,13 +297,7 @@ class IndexRun:
         manifest = self._parts.store.read_manifest()
         if manifest is None or manifest.calibration is None or self.report.added < DRIFT_CHUNKS:
             return
-        average = self._terms / self.report.added
-        calibrated = manifest.calibration.average_length
-        if abs(average / calibrated - 1) > DRIFT:
-            self.report.warnings.append(
-                f"new chunks have {average:.0f} terms on average, keyword weights were calibrated for "
-                f"{calibrated:.0f}: consider recalibrating"
-            )
+        self.report.warnings += drift_notes(self._terms / self.report.added, manifest.calibration)
 
 
 def _longest_first(plan: Plan) -> Iterator[list[Chunk]]:

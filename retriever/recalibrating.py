@@ -12,6 +12,8 @@ from retriever.manifest import Calibration, Manifest
 from retriever.stores import Record, Store
 
 PAGE = 256
+DRIFT = 0.2
+"""The average length may be off the calibrated one by this share before a note."""
 
 
 def calibrate(texts: Iterable[str], analyser: Analyser, unknown_rate: float) -> Calibration:
@@ -24,6 +26,21 @@ def calibrate(texts: Iterable[str], analyser: Analyser, unknown_rate: float) -> 
     lengths = [analyser.terms(text).total() for text in texts]
     average = sum(lengths) / len(lengths)
     return Calibration(chunks=len(lengths), average_length=max(1.0, average), unknown_rate=unknown_rate)
+
+
+def drift_notes(average_length: float, calibration: Calibration) -> list[str]:
+    """A note where chunks are no longer what they were when the index was calibrated.
+
+    :param average_length: terms a chunk, now.
+    :param calibration: in force.
+    :return: none or one.
+    """
+    if abs(average_length / calibration.average_length - 1) <= DRIFT:
+        return []
+    return [
+        f"chunks have {average_length:.0f} terms on average, keyword weights were calibrated for "
+        f"{calibration.average_length:.0f}: consider recalibrating"
+    ]
 
 
 def recalibrate(store: Store, manifest: Manifest, embedding: EmbeddingFunction, analyser: Analyser) -> Manifest:

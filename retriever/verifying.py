@@ -9,10 +9,10 @@ import numpy as np
 
 from retriever.batched import batched
 from retriever.embedding.base import EmbeddingFunction
-from retriever.indexing import DRIFT
 from retriever.keyword.analyser import Analyser
 from retriever.manifest import Manifest
 from retriever.metadata import record_hash
+from retriever.recalibrating import drift_notes
 from retriever.stores import Entry, Query, Store
 from retriever.types import Chunk
 
@@ -134,9 +134,4 @@ def _check_calibration(manifest: Manifest, report: VerifyReport) -> list[str]:
         return []
     if not calibration.complete:
         return ["a recalibration was interrupted: run it again"]
-    if abs(report.average_length / calibration.average_length - 1) > DRIFT:
-        return [
-            f"chunks have {report.average_length:.0f} terms on average, keyword weights were calibrated for "
-            f"{calibration.average_length:.0f}: consider recalibrating"
-        ]
-    return []
+    return drift_notes(report.average_length, calibration)
