@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypedDict, Unpack, cast
+from typing import Self, TypedDict, Unpack
 
-from retriever.address import parse_address
 from retriever.chunking import Chunker, ChunkerConfig
 from retriever.embedding import EmbeddingFunction, EmbeddingInput, resolve_embedding
-from retriever.errors import ConfigurationError, InvalidInput, ManifestUnreadable, StoreNotFound
+from retriever.errors import InvalidInput, StoreNotFound
 from retriever.filters import And, Filter, FilterInput, Reserved, matching, parse_filter
 from retriever.fusion import Method, keyword_weight
 from retriever.identity import add_filter_fields, check_settings, make_manifest, resolve_recorded, verify_canaries
@@ -24,17 +23,15 @@ from retriever.keyword.analyser import Analyser
 from retriever.loading import Unloaded, load
 from retriever.manifest import FieldType, Manifest
 from retriever.metadata import check_text
+from retriever.opening import PathInput, resolve_store, source_of
 from retriever.planning import check_source
 from retriever.recalibrating import recalibrate
-from retriever.registry import find
 from retriever.report import IndexReport
 from retriever.searching import DEPTH, Searcher, SearchOptions, check_query
 from retriever.stores import Store
 from retriever.tokeniser import WordTokeniser
 from retriever.types import Document, Hit, Mode
 from retriever.verifying import VerifyReport, verify
-
-PathInput = str | os.PathLike[str]
 
 
 class SearchSettings(TypedDict, total=False):
@@ -93,7 +90,7 @@ class Retriever:
         :raises StoreError: where the address holds something else, or another process holds the index.
         :raises ConfigurationError: for an address, a model or a setting that leads nowhere.
         """
-        place = _resolve_store(store)
+        place = resolve_store(store)
         try:
             manifest = place.read_manifest()
             function = None if embedding is None else resolve_embedding(embedding)
@@ -276,7 +273,7 @@ class Retriever:
 
     def delete_all(self) -> None:
         """Delete the index with its manifest, and close it."""
-        with self._exclusively():
+        with self._exclusively(refresh=False):
             self._store.destroy()
             self._store.close()
 
@@ -325,7 +322,7 @@ class Retriever:
         return Parts(self._store, self.embedding, chunker, self._analyser)
 
     @contextmanager
-    def _exclusively(self) -> Iterator[None]:
+    def _exclusively(self, *, refresh: bool = True) -> Iterator[None]:
         """One at a time of what writes, and of what reads the whole ledger. Afterwards the manifest is read anew."""
         if self._writer == threading.get_ident():
             raise InvalidInput("this thread is indexing already: finish that before the index is changed or read whole")
@@ -334,8 +331,9 @@ class Retriever:
             try:
                 yield
             finally:
-                self._manifest = self._store.read_manifest() or self._manifest
                 self._writer = None
+                if refresh:
+                    self._manifest = self._store.read_manifest() or self._manifest
 
     def _options(self, k: int, settings: SearchSettings) -> SearchOptions:
         if unknown := settings.keys() - SearchSettings.__annotations__.keys():
@@ -358,51 +356,7 @@ class Retriever:
         return keyword_weight(calibration.unknown_rate if calibration else 0.0)
 
 
-def destroy_index(store: PathInput | Store) -> str:
-    """Delete an index, also one that is damaged.
-
-    :param store: as for :meth:`Retriever.open`.
-    :return: its address.
-    :raises StoreNotFound: where there is none.
-    :raises StoreError: where the address holds something else, or another process holds the index.
-    """
-    place = _resolve_store(store)
-    try:
-        with suppress(ManifestUnreadable):
-            if place.read_manifest() is None:
-                raise StoreNotFound(f"there is no index at {place.address}")
-        place.destroy()
-    finally:
-        place.close()
-    return place.address
-
-
-def source_of(path: Path, name: str | None) -> str:
-    """The name of the source that a path is indexed under.
-
-    :param path: a folder, or a file, which belongs to its folder.
-    :param name: what the caller wants it to be.
-    :raises InvalidInput: where the path is not there or the name is unusable.
-    """
-    if not path.exists():
-        raise InvalidInput(f"there is nothing at {path}: check the path")
-    if name == "":
-        raise InvalidInput("a path needs a source whose name is not empty, to keep it apart from other documents")
-    folder = path if path.is_dir() else path.parent
-    return check_source(folder.resolve().as_posix() if name is None else name)
-
-
 def _stream(what: Iterable[Document | Unloaded]) -> Iterable[Document | Unloaded]:
     if isinstance(what, Document) or not isinstance(what, Iterable):
         raise InvalidInput(f"give a path or an iterable of documents, not one {type(what).__name__}")
     return what
-
-
-def _resolve_store(given: PathInput | Store) -> Store:
-    if not isinstance(given, str | os.PathLike):
-        if not hasattr(given, "read_manifest"):
-            raise ConfigurationError(f"a store is a folder, an address or a store, not a {type(given).__name__}")
-        return given
-    address = parse_address(os.fspath(given))
-    make = find("retriever.stores", address.scheme).from_address  # type: ignore[attr-defined]  # by convention
-    return cast("Store", make(address))

@@ -22,8 +22,8 @@ from retriever import (
     StoreNotFound,
 )
 from retriever.embedding.hashed import HashedEmbedding
+from retriever.opening import destroy_index
 from retriever.registry import register
-from retriever.retriever import destroy_index
 
 TOPICS = {
     "keys": "Rotate the signing key every ninety days with the rotate command, then restart the service.",
@@ -300,6 +300,13 @@ def test_addresses_that_lead_nowhere(address, message):
     with pytest.raises(ConfigurationError, match=message) as caught:
         Retriever.open(address, embedding="hashed")
     assert "secret" not in str(caught.value)
+
+
+def test_delete_all_leaves_other_files_and_does_not_mind_them(tmp_path):
+    retriever = Retriever.open(tmp_path / "i", embedding="hashed")
+    (tmp_path / "i" / "mine.txt").write_text("mine")
+    retriever.delete_all()
+    assert [path.name for path in (tmp_path / "i").iterdir()] == ["mine.txt"]
 
 
 def test_filter_fields_are_added_and_change_no_answer(tmp_path):

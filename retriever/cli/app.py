@@ -16,8 +16,9 @@ from retriever.cli.progress import index_progress
 from retriever.cli.show import Output
 from retriever.errors import InvalidInput, StoreNotFound
 from retriever.manifest import FieldType
+from retriever.opening import destroy_index, source_of
 from retriever.report import IndexReport
-from retriever.retriever import Retriever, destroy_index, source_of
+from retriever.retriever import Retriever
 
 DEFAULT_EMBEDDING = "sentence-transformers/all-MiniLM-L6-v2"
 """Of a new index, where none is named."""

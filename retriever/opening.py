@@ -1,0 +1,66 @@
+"""From what a user writes to a store, and to the name of a source."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+
+from retriever.address import parse_address
+from retriever.errors import ConfigurationError, InvalidInput, ManifestUnreadable, StoreNotFound
+from retriever.planning import check_source
+from retriever.registry import find
+from retriever.stores import Store
+
+PathInput = str | os.PathLike[str]
+"""What public functions accept as a path."""
+
+
+def resolve_store(given: PathInput | Store) -> Store:
+    """The store at an address; nothing is opened.
+
+    :param given: a folder, an address, or a store, which is returned as it is.
+    :raises ConfigurationError: where it leads nowhere.
+    """
+    if not isinstance(given, str | os.PathLike):
+        if not hasattr(given, "read_manifest"):
+            raise ConfigurationError(f"a store is a folder, an address or a store, not a {type(given).__name__}")
+        return given
+    address = parse_address(os.fspath(given))
+    make = find("retriever.stores", address.scheme).from_address  # type: ignore[attr-defined]  # by convention
+    return cast("Store", make(address))
+
+
+def destroy_index(store: PathInput | Store) -> str:
+    """Delete an index, also one that is damaged.
+
+    :param store: as for :meth:`Retriever.open`.
+    :return: its address.
+    :raises StoreNotFound: where there is none.
+    :raises StoreError: where the address holds something else, or another process holds the index.
+    """
+    place = resolve_store(store)
+    try:
+        with suppress(ManifestUnreadable):
+            if place.read_manifest() is None:
+                raise StoreNotFound(f"there is no index at {place.address}")
+        place.destroy()
+    finally:
+        place.close()
+    return place.address
+
+
+def source_of(path: Path, name: str | None) -> str:
+    """The name of the source that a path is indexed under.
+
+    :param path: a folder, or a file, which belongs to its folder.
+    :param name: what the caller wants it to be.
+    :raises InvalidInput: where the path is not there or the name is unusable.
+    """
+    if not path.exists():
+        raise InvalidInput(f"there is nothing at {path}: check the path")
+    if name == "":
+        raise InvalidInput("a path needs a source whose name is not empty, to keep it apart from other documents")
+    folder = path if path.is_dir() else path.parent
+    return check_source(folder.resolve().as_posix() if name is None else name)
