@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -49,6 +50,7 @@ class QdrantStore:
         self._shard: edge.EdgeShard | None = None
         self._manifest: Manifest | None = None
         self._unflushed = 0
+        self._process: int | None = None
 
     @classmethod
     def from_address(cls, address: Address) -> QdrantStore:
@@ -224,11 +226,14 @@ class QdrantStore:
                 with self._engine_errors():
                     self._close_shard()
             finally:
+                self._process = None
                 self._folder.release()
 
     @contextmanager
     def _using(self) -> Iterator[tuple[edge.EdgeShard, Manifest]]:
         """The open shard for this thread alone; what the engine raises inside becomes an error of this package."""
+        if self._process not in (None, os.getpid()):  # the engine's threads did not come along: it would hang
+            raise StoreError(f"{self.address} was opened before this process was forked: open it anew in here")
         with self._lock, self._engine_errors():
             yield self._open()
 
@@ -240,6 +245,7 @@ class QdrantStore:
             self._folder.check_shard()
             with self._engine_errors(self._folder.advice("its data cannot be opened")):
                 self._shard = edge.EdgeShard.load(str(self._folder.shard))
+        self._process = os.getpid()
         return self._shard, manifest
 
     @contextmanager

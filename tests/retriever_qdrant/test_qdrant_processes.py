@@ -231,3 +231,25 @@ def _runs(process: int) -> bool:
     except OSError:
         return False
     return status.rpartition(")")[2].split()[0] != "Z"  # a zombie waits only for whoever inherits it
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_is_told_to_open_it_anew(tmp_path):
+    code = """if True:
+        import os, sys
+        from retriever import Document, Retriever, StoreError
+        retriever = Retriever.open(sys.argv[1], embedding="hashed")
+        retriever.index([Document("d", "some words")])
+        if os.fork() == 0:
+            try:
+                retriever.search("words")
+            except StoreError as error:
+                os._exit(7 if "forked" in str(error) else 8)
+            os._exit(9)
+        _, status = os.wait()
+        assert retriever.search("words")
+        retriever.close()
+        sys.exit(os.waitstatus_to_exitcode(status))
+    """
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "i")], timeout=60, check=False)
+    assert done.returncode == 7
