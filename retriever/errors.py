@@ -8,6 +8,10 @@
     │   └── ModelNotFound              a model that is neither on disk nor to be had from the hub
     ├── EmbeddingError                 an embedding function returned something unusable
     └── StoreError                     the store could not do it
+        ├── StoreUnavailable           it does not answer, or not in time, or is too busy; trying again may help
+        ├── AccessDenied               it wants a key, or another one
+        ├── RecordsRefused             it will not take some records, which are named; the others are written
+        ├── StoreDamaged               its files cannot be read any more
         ├── StoreNotFound              nothing is there
         ├── StoreLocked                another process holds it
         ├── NotAStore                  something else is there
@@ -19,6 +23,9 @@ Messages name the item and say what to do. Secrets never appear in them.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
 
 
 class RetrieverError(Exception):
@@ -59,7 +66,46 @@ class EmbeddingError(RetrieverError):
 
 
 class StoreError(RetrieverError):
-    """A store could not do what was asked."""
+    """A store could not do what was asked.
+
+    :cvar retryable: whether the same call may succeed a little later.
+    """
+
+    retryable: ClassVar[bool] = False
+
+
+class StoreUnavailable(StoreError):
+    """A store does not answer, not in time, or says that it is too busy.
+
+    :param message: names the store.
+    :param retry_after: seconds that the store asks to wait; None where it does not say.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class AccessDenied(StoreError):
+    """A store wants a key, or refuses the one it was given."""
+
+
+class RecordsRefused(StoreError):
+    """A store will not take some records, for example for their size. All others of the call are written.
+
+    :param message: names the store, the records and the reason.
+    :param chunk_ids: of the refused records.
+    """
+
+    def __init__(self, message: str, chunk_ids: Sequence[str]) -> None:
+        self.chunk_ids = list(chunk_ids)
+        super().__init__(message)
+
+
+class StoreDamaged(StoreError):
+    """A store's files cannot be read any more; the message says how to repair it."""
 
 
 class StoreNotFound(StoreError):

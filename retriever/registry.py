@@ -18,6 +18,7 @@ _EXTRA_OF_MODULE = {
     "qdrant_edge": "qdrant",
     "qdrant_client": "qdrant",
     "chromadb": "chroma",
+    "tantivy": "chroma",
     "langchain_core": "langchain",
     "sentence_transformers": "sentence-transformers",
     "tokenizers": "sentence-transformers",
