@@ -11,9 +11,12 @@ from retriever._version import __version__ as __version__
 if TYPE_CHECKING:
     from retriever.chunking import Chunker as Chunker
     from retriever.chunking import ChunkerConfig as ChunkerConfig
+    from retriever.copying import CopyReport as CopyReport
+    from retriever.copying import copy_index as copy_index
     from retriever.embedding import EmbeddingConfig as EmbeddingConfig
     from retriever.embedding import EmbeddingFunction as EmbeddingFunction
     from retriever.embedding import TruncationWarning as TruncationWarning
+    from retriever.errors import AccessDenied as AccessDenied
     from retriever.errors import ConfigurationError as ConfigurationError
     from retriever.errors import EmbeddingError as EmbeddingError
     from retriever.errors import FilterError as FilterError
@@ -24,10 +27,13 @@ if TYPE_CHECKING:
     from retriever.errors import MissingExtra as MissingExtra
     from retriever.errors import ModelNotFound as ModelNotFound
     from retriever.errors import NotAStore as NotAStore
+    from retriever.errors import RecordsRefused as RecordsRefused
     from retriever.errors import RetrieverError as RetrieverError
+    from retriever.errors import StoreDamaged as StoreDamaged
     from retriever.errors import StoreError as StoreError
     from retriever.errors import StoreLocked as StoreLocked
     from retriever.errors import StoreNotFound as StoreNotFound
+    from retriever.errors import StoreUnavailable as StoreUnavailable
     from retriever.info import IndexInfo as IndexInfo
     from retriever.loading import Unloaded as Unloaded
     from retriever.loading import load as load
@@ -43,8 +49,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "chunking": ("Chunker", "ChunkerConfig"),
+    "copying": ("CopyReport", "copy_index"),
     "embedding": ("EmbeddingConfig", "EmbeddingFunction", "TruncationWarning"),
     "errors": (
+        "AccessDenied",
         "ConfigurationError",
         "EmbeddingError",
         "FilterError",
@@ -55,10 +63,13 @@ _HOMES = {
         "MissingExtra",
         "ModelNotFound",
         "NotAStore",
+        "RecordsRefused",
         "RetrieverError",
+        "StoreDamaged",
         "StoreError",
         "StoreLocked",
         "StoreNotFound",
+        "StoreUnavailable",
     ),
     "info": ("IndexInfo",),
     "loading": ("Unloaded", "load"),

@@ -126,8 +126,7 @@ def check_settings(
         raise IndexMismatch(
             f"the index at {address} was built with {describe_embedding(recorded)}, not with {embedding.name}: "
             f"{_difference(recorded.fingerprint, embedding.fingerprint)}. Leave the embedding function out to open the "
-            "index with its own; for another one, index the documents again into a new store: retriever index PATH "
-            f"--store NEW --embedding {embedding.name}"
+            f"index with its own; for another one: retriever copy {address} NEW --embedding {embedding.name}"
         )
 
 
@@ -171,8 +170,8 @@ def verify_canaries(recorded: EmbeddingManifest, embedding: EmbeddingFunction, a
         raise IndexMismatch(
             f"the index at {address} was built with {describe_embedding(recorded)}, but {embedding.name} now gives "
             f"other vectors (cosine {cosines.min():.3f} for a test text): "
-            f"{_difference(recorded.fingerprint, embedding.fingerprint)}. Bring the former model back, or index the "
-            "documents again into a new store: retriever index PATH --store NEW"
+            f"{_difference(recorded.fingerprint, embedding.fingerprint)}. Bring the former model back, or embed the "
+            f"index anew: retriever copy {address} NEW --embedding {embedding.name}"
         )
 
 

@@ -7,10 +7,12 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii as _json_text
 from urllib.parse import unquote
 
 from retriever.errors import InvalidInput
-from retriever.types import Chunk, Metadata, MetadataValue, Scalar
+from retriever.types import Chunk, MetadataValue, Scalar
 
 MAX_INTEGER = 2**53
 """Beyond this a float no longer holds every integer, and stores that keep numbers as floats would lie."""
@@ -101,6 +103,7 @@ def _clean_list(values: Sequence[object], where: str) -> MetadataValue:
     return scalars  # type: ignore[return-value]  # homogeneous, as was just checked
 
 
+@lru_cache(maxsize=1024)
 def escape_key(key: str) -> str:
     r"""A metadata key as stores keep it: control characters and ``% " ' \ . [ ] $ #`` in percent form.
 
@@ -127,9 +130,18 @@ def record_hash(chunk: Chunk) -> str:
 
     :param chunk: with clean metadata. ``1`` and ``1.0`` hash apart: a changed type is rewritten.
     """
-    facts = [chunk.start, chunk.end, chunk.source, chunk.text, sorted(_as_lists(chunk.metadata).items())]
-    return hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
+    pairs = [f"{_json_text(key)}: {_json(value)}" for key, value in sorted(chunk.metadata.items())]
+    facts = f"{chunk.start} {chunk.end} {_json_text(chunk.source)} {{{', '.join(pairs)}}} {chunk.text}"
+    return hashlib.blake2b(facts.encode(), digest_size=16).hexdigest()
 
 
-def _as_lists(metadata: Metadata) -> dict[str, object]:
-    return {k: v if isinstance(v, str | int | float) else list(v) for k, v in metadata.items()}
+def _json(value: MetadataValue) -> str:
+    """As ``json.dumps``, which makes an encoder for each call: every record passes here."""
+    kind = type(value)
+    if kind is str:
+        return _json_text(value)  # type: ignore[arg-type]
+    if kind is int or kind is float:
+        return repr(value)
+    if isinstance(value, str | int | float):
+        return json.dumps(value)
+    return f"[{', '.join(map(_json, value))}]"

@@ -59,7 +59,7 @@ def recalibrate(store: Store, manifest: Manifest, embedding: EmbeddingFunction, 
     if not keys:
         raise InvalidInput(f"the index at {store.address} is empty: there is nothing to calibrate on")
     texts = (chunk.text for page in batched(keys, PAGE) for chunk in store.fetch(page).values())
-    calibration = calibrate(texts, analyser, _unknown_rate(store, keys, embedding))
+    calibration = calibrate(texts, analyser, unknown_rate(store, keys, embedding))
     manifest = _write(store, manifest, calibration.model_copy(update={"complete": False}))
     for page in batched(keys, PAGE):
         chunks, vectors = store.fetch(page), store.vectors(page)
@@ -67,7 +67,13 @@ def recalibrate(store: Store, manifest: Manifest, embedding: EmbeddingFunction, 
     return _write(store, manifest, calibration)
 
 
-def _unknown_rate(store: Store, keys: Sequence[str], embedding: EmbeddingFunction) -> float:
+def unknown_rate(store: Store, keys: Sequence[str], embedding: EmbeddingFunction) -> float:
+    """Share of the tokens of some chunks that an embedding function does not know, from 0 to 1.
+
+    :param store: that holds the chunks.
+    :param keys: of the chunks.
+    :param embedding: whose tokeniser counts; 0 where it has none, or knows all.
+    """
     tokeniser = embedding.tokeniser
     if tokeniser is None or tokeniser.unknown_id is None:
         return 0.0

@@ -1,11 +1,13 @@
 """Fixtures that several packages' tests share."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from retriever.cli import main
 from retriever.registry import register
 from retriever.testing import CountingEmbedding
 
@@ -30,3 +32,19 @@ def counting():
     unregister = register("retriever.embeddings", "counting", CountingEmbedding)
     yield CountingEmbedding
     unregister()
+
+
+@pytest.fixture
+def run_cli(monkeypatch, capsys):
+    """Call ``retriever`` with arguments; exit code, standard output and standard error."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["retriever", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as exit_:
+            code = exit_.code or 0
+        return code, *capsys.readouterr()
+
+    return call

@@ -12,8 +12,9 @@ import typer
 from pydantic import ValidationError
 
 from retriever.chunking import ChunkerConfig
-from retriever.cli.progress import index_progress
+from retriever.cli.progress import chunk_progress, index_progress
 from retriever.cli.show import Output
+from retriever.copying import copy_index
 from retriever.errors import InvalidInput, StoreNotFound
 from retriever.manifest import FieldType
 from retriever.opening import destroy_index, source_of
@@ -154,6 +155,21 @@ def recalibrate(store: StoreOption, as_json: JsonOption = False) -> None:
     """Rewrite the keyword weights for the corpus as it is now. Nothing is embedded."""
     with Retriever.open(store) as retriever:
         Output(as_json).calibration(retriever.recalibrate())
+
+
+@app.command()
+def copy(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="Where the index is: a folder or an address.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="An empty place, or what an earlier copy began.")],
+    embedding: Annotated[
+        str | None, typer.Option("--embedding", "-e", help="Embed every chunk again: hashed, or a model.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Move an index to another store, or to another model. Interrupted? Run it again: it goes on where it stopped."""
+    with chunk_progress("copying", hidden=as_json) as progress:
+        report = copy_index(source, target, embedding=embedding, progress=lambda done: progress(done.chunks))
+    Output(as_json).copied(report, target)
 
 
 def _index_one(retriever: Retriever, path: Path, source: str | None, prune: bool | None, as_json: bool) -> IndexReport:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from retriever.cli.snippet import printable, snippet
+from retriever.copying import CopyReport
 from retriever.info import IndexInfo
 from retriever.keyword.analyser import Analyser
 from retriever.keyword.config import AnalyserConfig
@@ -121,6 +122,20 @@ class Output:
         else:
             self._console.print(f"{count:,} chunks deleted")
 
+    def copied(self, report: CopyReport, target: str) -> None:
+        """What a copy did."""
+        if self._as_json:
+            self._print_json({**asdict(report), "target": target})
+            return
+        self._console.print(
+            f"{report.copied:,} chunks copied, {report.present:,} were there already",
+            Text(f"→ {target}", "dim"),
+        )
+        if report.extra:
+            self._console.print(Text(f"note: the target holds {report.extra:,} other chunks; they stay", "yellow"))
+        if report.truncated:
+            self._console.print(Text(f"note: {_cut(report.truncated)}", "yellow"))
+
     def destroyed(self, address: str) -> None:
         """That an index is gone."""
         if self._as_json:
@@ -143,11 +158,14 @@ class Output:
 
     @staticmethod
     def _warnings(report: IndexReport) -> list[str]:
-        cut = f"{report.truncated:,} chunks are longer than the model reads; their ends are not embedded"
-        return [*report.warnings, *([cut] if report.truncated else [])]
+        return [*report.warnings, *([_cut(report.truncated)] if report.truncated else [])]
 
     def _print_json(self, value: dict[str, Any]) -> None:
         print(json.dumps(value, ensure_ascii=False, indent=1))  # noqa: T201 - raw, whatever the terminal's width
+
+
+def _cut(count: int) -> str:
+    return f"{count:,} chunks are longer than the model reads; their ends are not embedded"
 
 
 def _report_json(report: IndexReport) -> dict[str, Any]:

@@ -16,7 +16,6 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 K1 = 1.2
 B = 0.75
@@ -24,7 +23,7 @@ B = 0.75
 
 @dataclass(frozen=True, slots=True)
 class SparseVector:
-    """Distinct 32-bit indices in rising order, and their weights."""
+    """Distinct 32-bit indices in no stated order, and their weights."""
 
     indices: list[int]
     values: list[float]
@@ -32,6 +31,23 @@ class SparseVector:
 
 LONGEST_CACHED = 64
 """Characters. Caches hold a bounded number of terms; without this their memory would not be bounded."""
+
+_MOST_CACHED = 2**16
+
+
+class _Indices(dict[str, int]):
+    """Indices by term. A dictionary that fills itself is three times as quick as a cached function."""
+
+    def __missing__(self, term: str) -> int:
+        index = int.from_bytes(hashlib.blake2b(term.encode(), digest_size=4).digest(), "big")
+        if len(term) <= LONGEST_CACHED:
+            if len(self) >= _MOST_CACHED:
+                self.clear()
+            self[term] = index
+        return index
+
+
+_INDICES = _Indices()
 
 
 def term_index(term: str) -> int:
@@ -41,14 +57,7 @@ def term_index(term: str) -> int:
 
     :param term: as the analyser makes it.
     """
-    return _cached_index(term) if len(term) <= LONGEST_CACHED else _index(term)
-
-
-def _index(term: str) -> int:
-    return int.from_bytes(hashlib.blake2b(term.encode(), digest_size=4).digest(), "big")
-
-
-_cached_index = lru_cache(maxsize=2**16)(_index)
+    return _INDICES[term]
 
 
 def document_vector(terms: Mapping[str, int], average_length: float) -> SparseVector:
@@ -57,8 +66,10 @@ def document_vector(terms: Mapping[str, int], average_length: float) -> SparseVe
     :param terms: how often each term occurs in the document.
     :param average_length: terms a document in the corpus, above 0.
     """
-    norm = K1 * (1 - B + B * sum(terms.values()) / average_length)
-    return _sorted({term: tf * (K1 + 1) / (tf + norm) for term, tf in terms.items()})
+    counts = list(terms.values())
+    norm = K1 * (1 - B + B * sum(counts) / average_length)
+    weights = {tf: tf * (K1 + 1) / (tf + norm) for tf in set(counts)}  # a few: most terms occur once
+    return _distinct(terms, [weights[tf] for tf in counts])
 
 
 def query_vector(terms: Mapping[str, int]) -> SparseVector:
@@ -66,16 +77,18 @@ def query_vector(terms: Mapping[str, int]) -> SparseVector:
 
     :param terms: how often each term occurs in the query.
     """
-    return _sorted({term: float(count) for term, count in terms.items()})
+    return _distinct(terms, [float(count) for count in terms.values()])
 
 
-def _sorted(weights: Mapping[str, float]) -> SparseVector:
+def _distinct(terms: Mapping[str, int], weights: list[float]) -> SparseVector:
+    """Terms that share an index add up."""
+    indices = list(map(_INDICES.__getitem__, terms))
+    if len(set(indices)) == len(indices):
+        return SparseVector(indices, weights)
     by_index: dict[int, float] = {}
-    for term, weight in weights.items():
-        index = term_index(term)
+    for index, weight in zip(indices, weights, strict=True):
         by_index[index] = by_index.get(index, 0.0) + weight
-    indices = sorted(by_index)
-    return SparseVector(indices, [by_index[index] for index in indices])
+    return SparseVector(list(by_index), list(by_index.values()))
 
 
 def idf(document_frequency: int, documents: int) -> float:

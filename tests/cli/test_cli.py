@@ -10,23 +10,10 @@ import sys
 
 import pytest
 
-from retriever.cli import main
-
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Call ``retriever`` with arguments; exit code, standard output and standard error."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["retriever", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as exit_:
-            code = exit_.code or 0
-        return code, *capsys.readouterr()
-
-    return call
+def run(run_cli):
+    return run_cli
 
 
 @pytest.fixture

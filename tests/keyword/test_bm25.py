@@ -45,10 +45,10 @@ def test_the_dot_product_with_the_idf_is_the_formula(corpus, query):
 
 
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), st.integers(1, 9)))
-def test_indices_are_distinct_and_rising(terms):
+def test_indices_are_distinct(terms):
     for vector in (document_vector(terms, 7.5), query_vector(terms)):
         assert len(vector.indices) == len(vector.values)
-        assert vector.indices == sorted(set(vector.indices))
+        assert len(set(vector.indices)) == len(vector.indices)
         assert all(0 <= index < 2**32 for index in vector.indices)
         assert all(value > 0 for value in vector.values)
 

@@ -1,0 +1,167 @@
+"""Moving an index to another store, or to another embedding function, without its sources.
+
+The target's ledger says what is there already, so an interrupted copy goes on where it stopped when it is run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+
+from retriever.batched import batched
+from retriever.embedding import EmbeddingFunction, EmbeddingInput, resolve_embedding
+from retriever.errors import IndexMismatch, InvalidInput, StoreNotFound
+from retriever.identity import check_settings, describe_embedding, make_manifest, verify_canaries
+from retriever.indexing import BATCH, CALIBRATION_CHUNKS
+from retriever.keyword.analyser import Analyser
+from retriever.manifest import Manifest
+from retriever.opening import PathInput, resolve_store
+from retriever.recalibrating import unknown_rate
+from retriever.stores import Entry, Record, Store
+from retriever.types import Chunk, FloatVector
+
+
+@dataclass(slots=True)
+class CopyReport:
+    """What a copy did. Counts are chunks."""
+
+    chunks: int = 0
+    """In the source, as far as it was read."""
+    copied: int = 0
+    """Written to the target."""
+    present: int = 0
+    """In the target already, just so."""
+    extra: int = 0
+    """In the target but not in the source; they were left alone."""
+    truncated: int = 0
+    """Copied with a new embedding function that does not read their ends."""
+
+
+CopyProgress = Callable[[CopyReport], None]
+"""Called whenever the report has changed; it must not change it."""
+
+
+def copy_index(
+    source: PathInput | Store,
+    target: PathInput | Store,
+    *,
+    embedding: EmbeddingInput | None = None,
+    progress: CopyProgress | None = None,
+) -> CopyReport:
+    """Copy an index from one store to another, of any kind. Both are closed afterwards.
+
+    May be interrupted at any moment: running it again finishes the work. The ledger of the target is kept in memory
+    meanwhile, some 250 bytes a chunk.
+
+    :param source: as for :meth:`retriever.Retriever.open`. It is only read; nobody should write to it meanwhile.
+    :param target: an empty place, or what an earlier copy began.
+    :param embedding: embed every chunk again with this function. Without it the vectors are copied as they are.
+    :param progress: called with the report whenever it has changed.
+    :return: what was done.
+    :raises StoreNotFound: where there is no index at the source.
+    :raises IndexMismatch: where the target holds an index that something else built.
+    :raises InvalidInput: where source and target are one.
+    """
+    origin, place = resolve_store(source), resolve_store(target)
+    if origin.address == place.address:
+        raise InvalidInput(f"{origin.address} cannot be copied onto itself: name another target")
+    try:
+        return _Copy(origin, place, None if embedding is None else resolve_embedding(embedding), progress).run()
+    finally:
+        origin.close()
+        place.close()
+
+
+class _Copy:
+    """One copy.
+
+    :param source: to be read.
+    :param target: to be written.
+    :param embedding: None where vectors are copied.
+    :param progress: told of every change of the report.
+    """
+
+    def __init__(
+        self, source: Store, target: Store, embedding: EmbeddingFunction | None, progress: CopyProgress | None
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._embedding = embedding
+        self._progress = progress or (lambda _: None)
+        self._report = CopyReport()
+
+    def run(self) -> CopyReport:
+        """Copy what the target lacks."""
+        manifest = self._source.read_manifest()
+        if manifest is None:
+            raise StoreNotFound(f"there is no index at {self._source.address}: nothing to copy")
+        analyser = Analyser(manifest.analyser)
+        self._prepare(manifest)
+        there = {entry.chunk_id: entry.hash for entry in self._target.entries()}
+        for page in batched(self._source.entries(), BATCH):
+            self._copy_page(page, there, analyser)
+        self._report.extra = len(there)
+        self._target.optimise()
+        self._progress(self._report)
+        return self._report
+
+    def _prepare(self, manifest: Manifest) -> None:
+        """Make the target's index, or see that it is one that this copy can go on with."""
+        present = self._target.read_manifest()
+        if present is not None:
+            self._check(manifest, present)
+        elif self._embedding is None:
+            self._target.create(manifest)
+        else:
+            self._target.create(self._embedded_manifest(manifest, self._embedding))
+
+    def _check(self, manifest: Manifest, present: Manifest) -> None:
+        if present.analyser != manifest.analyser or present.chunker != manifest.chunker:
+            raise IndexMismatch(
+                f"{self._target.address} holds an index with another chunker or analyser than {self._source.address}: "
+                "copy to an empty place"
+            )
+        if self._embedding is not None:
+            check_settings(present, self._target.address, self._embedding, None, None)
+            verify_canaries(present.embedding, self._embedding, self._target.address)
+        elif present.embedding.fingerprint != manifest.embedding.fingerprint:
+            raise IndexMismatch(
+                f"{self._target.address} was built with {describe_embedding(present.embedding)}, "
+                f"{self._source.address} with {describe_embedding(manifest.embedding)}: copy to an empty place, or say "
+                "which embedding function to use (--embedding on the command line)"
+            )
+        if present.calibration is None and manifest.calibration is not None:
+            self._target.write_manifest(present.model_copy(update={"calibration": manifest.calibration}))
+
+    def _embedded_manifest(self, manifest: Manifest, embedding: EmbeddingFunction) -> Manifest:
+        """The source's settings with another embedding function, which may know other words."""
+        made = make_manifest(embedding, manifest.chunker, manifest.analyser.language, manifest.filter_fields)
+        calibration = manifest.calibration
+        if calibration is not None:
+            head = islice(self._source.entries(), CALIBRATION_CHUNKS)
+            rate = unknown_rate(self._source, [self._source.key(entry.chunk_id) for entry in head], embedding)
+            calibration = calibration.model_copy(update={"unknown_rate": rate})
+        return made.model_copy(update={"analyser": manifest.analyser, "calibration": calibration})
+
+    def _copy_page(self, page: list[Entry], there: dict[str, str], analyser: Analyser) -> None:
+        wanted = [entry for entry in page if there.pop(entry.chunk_id, None) != entry.hash]
+        chunks = list(self._source.fetch([self._source.key(entry.chunk_id) for entry in wanted]).values())
+        vectors = self._vectors(chunks)
+        self._target.upsert([Record(c, vectors[c.id], analyser.terms(c.text)) for c in chunks if c.id in vectors])
+        self._report.chunks += len(page)
+        self._report.present += len(page) - len(wanted)
+        self._report.copied += len(vectors)
+        self._progress(self._report)
+
+    def _vectors(self, chunks: list[Chunk]) -> dict[str, FloatVector]:
+        if self._embedding is None:
+            keys = {self._source.key(chunk.id): chunk.id for chunk in chunks}
+            return {keys[key]: vector for key, vector in self._source.vectors(list(keys)).items()}
+        room, tokeniser = self._embedding.content_tokens("document"), self._embedding.tokeniser
+        texts = list(dict.fromkeys(chunk.text for chunk in chunks))
+        if room is not None and tokeniser is not None:
+            long = {t for t, e in zip(texts, tokeniser.encode_batch(texts), strict=True) if len(e) > room}
+            self._report.truncated += sum(chunk.text in long for chunk in chunks)
+        vectors = dict(zip(texts, self._embedding.embed_documents(texts, warn=False), strict=True)) if texts else {}
+        return {chunk.id: vectors[chunk.text] for chunk in chunks}
