@@ -7,10 +7,10 @@ READY  := $(VENV)/.ready
 DEMO   := .demo
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet
 
-.PHONY: help setup demo test check bench proofs clean
+.PHONY: help setup demo test check services services-stop bench proofs clean
 
 help:             ## show this list
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*## */\t/' | expand -t 12
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*## */\t/' | expand -t 16
 
 setup: $(READY)   ## make the virtual environment in .venv
 
@@ -35,6 +35,12 @@ check: $(READY)   ## style, types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+
+services: $(READY)  ## start Chroma and Qdrant in Docker, or without it a Chroma server, and wait for them
+	@$(BIN)/python -m benchmarks.services
+
+services-stop: $(READY)  ## stop them; their data stays
+	@$(BIN)/python -m benchmarks.services --stop
 
 bench: $(READY)   ## quality and speed on the data in RETRIEVER_DATA
 	@status=0; for part in quality speed; do $(BIN)/python -m benchmarks $$part || status=1; done; exit $$status

@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks import kill, memory, quality, speed
 from benchmarks.data import VARIABLE, DataMissing, data_folder
 from benchmarks.figures import SETS
+from benchmarks.places import EDGE, PLACES, is_there
 from benchmarks.report import Result, publish, say
 
 
@@ -43,7 +44,7 @@ def _run(options: argparse.Namespace, data: Path) -> Result:
     if options.benchmark == "memory":
         return memory.run(options.documents)
     if options.benchmark == "quality":
-        return quality.run(data, options.sets, options.limit, options.all)
+        return quality.run(data, options.sets, options.limit, options.all, options.stores)
     if options.benchmark == "kill":
         return kill.run(data, kill.Settings(options.kills, options.seed, options.files, options.edit))
     sizes = speed.Sizes(options.rounds, options.files, options.chunks, options.queries)
@@ -74,6 +75,13 @@ def _command(
 def _quality_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=[], help="by default those with a bar")
     parser.add_argument("--limit", type=_count, help="how many judged queries of each set; by default all")
+    parser.add_argument(
+        "--stores",
+        nargs="+",
+        choices=[name for name in PLACES if is_there(name)],
+        default=[EDGE],
+        help="by default edge",
+    )
     parser.add_argument("--all", action="store_true", help="all modes, and all sets where none are named")
 
 
