@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from retriever.loading import Unloaded as Unloaded
     from retriever.loading import load as load
     from retriever.memory import MemoryStore as MemoryStore
+    from retriever.repairing import RepairReport as RepairReport
+    from retriever.repairing import repair_index as repair_index
     from retriever.report import IndexReport as IndexReport
     from retriever.report import Problem as Problem
     from retriever.retriever import Retriever as Retriever
@@ -74,6 +76,7 @@ _HOMES = {
     "info": ("IndexInfo",),
     "loading": ("Unloaded", "load"),
     "memory": ("MemoryStore",),
+    "repairing": ("RepairReport", "repair_index"),
     "report": ("IndexReport", "Problem"),
     "retriever": ("Retriever",),
     "types": ("Chunk", "Document", "Hit", "Leg"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 
 import numpy as np
 from pydantic import ValidationError
@@ -15,9 +16,16 @@ from retriever.keyword.analyser import Analyser
 from retriever.keyword.config import AnalyserConfig
 from retriever.manifest import EmbeddingManifest, FieldType, Manifest
 from retriever.metadata import clean_metadata
+from retriever.stores import Store
 
 CANARY_COSINE = 0.999
 """Another machine, device or library version stays above this; another model does not."""
+
+SAME_MODEL_COSINE = 0.95
+"""Programs treat the same text a little differently; another model's vectors have nothing to do with these."""
+
+_LOOKED_AT = 100
+_EMBEDDED = 8
 
 
 def make_manifest(
@@ -172,6 +180,34 @@ def verify_canaries(recorded: EmbeddingManifest, embedding: EmbeddingFunction, a
             f"other vectors (cosine {cosines.min():.3f} for a test text): "
             f"{_difference(recorded.fingerprint, embedding.fingerprint)}. Bring the former model back, or embed the "
             f"index anew: retriever copy {address} NEW --embedding {embedding.name}"
+        )
+
+
+def verify_records(store: Store, embedding: EmbeddingFunction) -> None:
+    """Refuse an embedding function that did not make the vectors that a store holds already.
+
+    A store that was just created is empty, unless it is attached to a collection of another program. A few of its
+    shortest texts are embedded, since programs differ in how they treat texts beyond a model's length.
+
+    :param store: with an index.
+    :param embedding: said to have made its vectors.
+    :raises IndexMismatch: where the vectors are another model's.
+    """
+    keys = [store.key(entry.chunk_id) for entry in islice(store.entries(), _LOOKED_AT)]
+    texts = {key: chunk.text for key, chunk in store.fetch(keys).items() if chunk.text.strip()}
+    sample = sorted(texts, key=lambda key: len(texts[key]))[:_EMBEDDED]
+    vectors = store.vectors(sample)
+    sample = [key for key in sample if key in vectors]
+    if not sample:
+        return
+    fresh = embedding.embed_documents([texts[key] for key in sample], warn=False)
+    stored = np.stack([vectors[key] for key in sample])
+    norms = np.linalg.norm(fresh, axis=1)
+    cosine = float(np.median((fresh * stored).sum(axis=1) / np.where(norms, norms, 1)))
+    if cosine < SAME_MODEL_COSINE:
+        raise IndexMismatch(
+            f"the vectors in {store.address} were not made by {embedding.name} (median cosine {cosine:.3f} over "
+            f"{len(sample)} of its texts): name the embedding function that filled the collection"
         )
 
 

@@ -16,7 +16,14 @@ from retriever.embedding import EmbeddingFunction, EmbeddingInput, resolve_embed
 from retriever.errors import InvalidInput, StoreNotFound
 from retriever.filters import And, Filter, FilterInput, Reserved, matching, parse_filter
 from retriever.fusion import Method, keyword_weight
-from retriever.identity import add_filter_fields, check_settings, make_manifest, resolve_recorded, verify_canaries
+from retriever.identity import (
+    add_filter_fields,
+    check_settings,
+    make_manifest,
+    resolve_recorded,
+    verify_canaries,
+    verify_records,
+)
 from retriever.indexing import IndexRun, Parts, Progress
 from retriever.info import IndexInfo, describe
 from retriever.keyword.analyser import Analyser
@@ -102,6 +109,7 @@ class Retriever:
                     )
                 manifest = make_manifest(function, chunker, language, filter_fields or {})
                 place.create(manifest)
+                _refuse_other_vectors(place, function)
                 opened = cls(place, manifest, function)
                 opened.__dict__["embedding"] = function  # just built: nothing to verify
                 return opened
@@ -360,3 +368,12 @@ def _stream(what: Iterable[Document | Unloaded]) -> Iterable[Document | Unloaded
     if isinstance(what, Document) or not isinstance(what, Iterable):
         raise InvalidInput(f"give a path or an iterable of documents, not one {type(what).__name__}")
     return what
+
+
+def _refuse_other_vectors(store: Store, embedding: EmbeddingFunction) -> None:
+    """Of an attached collection; what was made for it is taken back."""
+    try:
+        verify_records(store, embedding)
+    except BaseException:
+        store.destroy()
+        raise

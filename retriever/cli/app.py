@@ -18,6 +18,7 @@ from retriever.copying import copy_index
 from retriever.errors import InvalidInput, StoreNotFound
 from retriever.manifest import FieldType
 from retriever.opening import destroy_index, source_of
+from retriever.repairing import repair_index
 from retriever.report import IndexReport
 from retriever.retriever import Retriever
 
@@ -170,6 +171,14 @@ def copy(
     with chunk_progress("copying", hidden=as_json) as progress:
         report = copy_index(source, target, embedding=embedding, progress=lambda done: progress(done.chunks))
     Output(as_json).copied(report, target)
+
+
+@app.command()
+def repair(store: StoreOption, as_json: JsonOption = False) -> None:
+    """Rebuild a damaged Chroma collection from what its files still hold. Nothing else may have it open."""
+    with chunk_progress("repairing", hidden=as_json) as progress:
+        report = repair_index(store, progress=lambda done: progress(done.chunks))
+    Output(as_json).repaired(report, store)
 
 
 def _index_one(retriever: Retriever, path: Path, source: str | None, prune: bool | None, as_json: bool) -> IndexReport:

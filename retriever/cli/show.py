@@ -18,6 +18,7 @@ from retriever.keyword.analyser import Analyser
 from retriever.keyword.config import AnalyserConfig
 from retriever.manifest import Manifest
 from retriever.planning import HEADINGS, SEPARATOR
+from retriever.repairing import RepairReport
 from retriever.report import IndexReport, Problem
 from retriever.retriever import Retriever
 from retriever.types import Hit, Leg
@@ -135,6 +136,16 @@ class Output:
             self._console.print(Text(f"note: the target holds {report.extra:,} other chunks; they stay", "yellow"))
         if report.truncated:
             self._console.print(Text(f"note: {_cut(report.truncated)}", "yellow"))
+
+    def repaired(self, report: RepairReport, store: str) -> None:
+        """What a repair did."""
+        if self._as_json:
+            self._print_json({**asdict(report), "store": store})
+        else:
+            self._console.print(
+                f"{report.chunks:,} chunks rebuilt, {report.embedded:,} of them embedded again",
+                Text(f"in {store}", "dim"),
+            )
 
     def destroyed(self, address: str) -> None:
         """That an index is gone."""

@@ -37,10 +37,13 @@ class Matches(NamedTuple):
 
 
 class KeywordIndex(Protocol):
-    """A replica of a store's records: exact BM25 statistics, terms of our analyser, filters with our meaning.
+    """A replica of a store's records: the engine's BM25 over terms of our analyser, filters with our meaning.
 
     Several processes read one index; one at a time writes. Changes are seen by nobody, and lost if the process dies,
     until :meth:`commit`, which is all or nothing. Constructing one touches no disk. May be used from several threads.
+
+    An index that cannot be read is as good as none: the next writer makes it anew. Where only a search meets the
+    damage, it raises :class:`~retriever.errors.StoreDamaged`, and from then on :meth:`position` is None.
     """
 
     def position(self) -> str | None:
@@ -50,8 +53,9 @@ class KeywordIndex(Protocol):
         """How many records there are, as of the last commit seen."""
 
     def lock(self) -> bool:
-        """Become the only writer, until :meth:`commit` or :meth:`rollback`; False where another process or object is.
+        """Become the only writer, until :meth:`commit` or :meth:`rollback`; False where somebody is, without waiting.
 
+        Somebody is another process, another object, or another thread that uses this one: it cannot be taken twice.
         A writer sees the newest commit.
         """
 

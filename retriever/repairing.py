@@ -1,0 +1,160 @@
+"""Rebuilding an index whose engine cannot open it any more, from what can still be read of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from retriever.batched import batched
+from retriever.embedding import EmbeddingFunction
+from retriever.errors import ConfigurationError, StoreNotFound
+from retriever.identity import resolve_recorded, verify_canaries
+from retriever.indexing import BATCH
+from retriever.keyword.analyser import Analyser
+from retriever.manifest import Manifest
+from retriever.opening import PathInput, resolve_store
+from retriever.stores import Record, Store
+from retriever.types import Chunk, FloatVector
+
+
+class Salvaged(NamedTuple):
+    """A record that could be read.
+
+    :param chunk: whole.
+    :param vector: None where it is lost; the text is embedded again.
+    """
+
+    chunk: Chunk
+    vector: FloatVector | None
+
+
+@dataclass(frozen=True, slots=True)
+class Salvage:
+    """What could be read without the engine.
+
+    :param manifest: of the index.
+    :param records: in no stated order, each once.
+    """
+
+    manifest: Manifest
+    records: Iterator[Salvaged]
+
+
+@runtime_checkable
+class Repairable(Protocol):
+    """What a store adds to the protocol of stores if its indexes can be rebuilt."""
+
+    def salvage(self) -> Salvage | None:
+        """Read without the engine; None where there is no index, or :meth:`replace` was interrupted.
+
+        :raises StoreDamaged: where not even that can be read.
+        """
+
+    def replacement(self) -> Store:
+        """The store beside this one that shall take its place; it may hold what an interrupted repair wrote."""
+
+    def replace(self) -> bool:
+        """Put the replacement in this store's place; False where there is none. Can be interrupted and repeated."""
+
+
+@dataclass(slots=True)
+class RepairReport:
+    """What a repair did. Counts are chunks."""
+
+    chunks: int = 0
+    """Read from the files and in the index now."""
+    embedded: int = 0
+    """Of these, embedded again because their vectors were lost."""
+
+
+RepairProgress = Callable[[RepairReport], None]
+"""Called whenever the report has changed; it must not change it."""
+
+
+def repair_index(store: PathInput | Store, *, progress: RepairProgress | None = None) -> RepairReport:
+    """Rebuild an index beside itself, then let the new one take its place. Nothing else may have it open.
+
+    May be interrupted at any moment: running it again finishes the work, and until the end the damaged index stays.
+
+    :param store: as for :meth:`retriever.Retriever.open`.
+    :param progress: called with the report whenever it has changed.
+    :return: what was done.
+    :raises StoreNotFound: where there is no index.
+    :raises ConfigurationError: where the store has no repair.
+    :raises StoreDamaged: where nothing can be read any more: index the sources again.
+    """
+    place = resolve_store(store)
+    try:
+        if not isinstance(place, Repairable):
+            raise ConfigurationError(
+                f"{place.address} has no repair: look with retriever verify; if it is damaged, restore a backup, or "
+                "delete it and index the sources again"
+            )
+        return _repair(place, place.address, progress or (lambda _: None))
+    finally:
+        place.close()
+
+
+def _repair(place: Repairable, address: str, progress: RepairProgress) -> RepairReport:
+    report = RepairReport()
+    salvage = place.salvage()
+    if salvage is not None:
+        replacement = place.replacement()
+        try:
+            _Rebuilding(replacement, salvage, address, report, progress).run()
+        finally:
+            replacement.close()
+    if not place.replace():
+        raise StoreNotFound(f"there is no index at {address}")
+    return report
+
+
+class _Rebuilding:
+    """Fills the replacement.
+
+    :param target: to be filled.
+    :param salvage: what there is.
+    :param address: of the damaged index, for messages.
+    :param report: to be kept up to date.
+    :param progress: told of every change of it.
+    """
+
+    def __init__(
+        self, target: Store, salvage: Salvage, address: str, report: RepairReport, progress: RepairProgress
+    ) -> None:
+        self._target = target
+        self._salvage = salvage
+        self._address = address
+        self._report = report
+        self._progress = progress
+        self._analyser = Analyser(salvage.manifest.analyser)
+
+    def run(self) -> None:
+        """Write what the target lacks."""
+        if self._target.read_manifest() is None:
+            self._target.create(self._salvage.manifest)
+        there = {entry.chunk_id for entry in self._target.entries()}
+        for batch in batched(self._salvage.records, BATCH):
+            self._write([salvaged for salvaged in batch if salvaged.chunk.id not in there])
+            self._report.chunks += len(batch)
+            self._progress(self._report)
+
+    def _write(self, batch: Sequence[Salvaged]) -> None:
+        lost = list(dict.fromkeys(chunk.text for chunk, vector in batch if vector is None))
+        fresh = dict(zip(lost, self._embedding.embed_documents(lost, warn=False), strict=True)) if lost else {}
+        self._report.embedded += sum(vector is None for _, vector in batch)
+        self._target.upsert(
+            [
+                Record(chunk, fresh[chunk.text] if vector is None else vector, self._analyser.terms(chunk.text))
+                for chunk, vector in batch
+            ]
+        )
+
+    @cached_property
+    def _embedding(self) -> EmbeddingFunction:
+        """Loaded only where vectors are lost."""
+        function = resolve_recorded(self._salvage.manifest.embedding)
+        verify_canaries(self._salvage.manifest.embedding, function, self._address)
+        return function
