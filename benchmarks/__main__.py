@@ -1,4 +1,4 @@
-"""The command line: ``python -m benchmarks quality | speed | memory | kill``."""
+"""The command line: ``python -m benchmarks quality | speed | memory | attach | readers | kill``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import kill, memory, quality, speed
+from benchmarks import attach, kill, memory, quality, readers, speed
 from benchmarks.data import VARIABLE, DataMissing, data_folder
 from benchmarks.figures import SETS
 from benchmarks.places import EDGE, PLACES, is_there
@@ -36,17 +36,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _needs_data(options: argparse.Namespace) -> bool:
     if options.benchmark == "speed":
-        return options.only is None or set(options.only) != {"querying"}
-    return bool(options.benchmark != "memory")
+        return options.only is None or bool({"chunking", "indexing"} & set(options.only))
+    return options.benchmark in ("quality", "kill")
 
 
 def _run(options: argparse.Namespace, data: Path) -> Result:
     if options.benchmark == "memory":
         return memory.run(options.documents)
+    if options.benchmark == "attach":
+        return attach.run(options.records)
+    if options.benchmark == "readers":
+        return readers.run(options.readers, options.seconds)
     if options.benchmark == "quality":
         return quality.run(data, options.sets, options.limit, options.all, options.stores)
     if options.benchmark == "kill":
-        return kill.run(data, kill.Settings(options.kills, options.seed, options.files, options.edit))
+        return kill.run(data, kill.Settings(options.kills, options.seed, options.files, options.edit, options.store))
     sizes = speed.Sizes(options.rounds, options.files, options.chunks, options.queries)
     return speed.run(data, options.only or speed.PARTS, sizes)
 
@@ -58,6 +62,11 @@ def _parser() -> argparse.ArgumentParser:
     _speed_options(_command(commands, "speed", "chunking, indexing and querying, each next to what it is made of"))
     remembering = _command(commands, "memory", "peak memory on a long stream, next to the engine alone", data=False)
     remembering.add_argument("--documents", type=_count, default=200_000, help="how many, by default 200,000")
+    attaching = _command(commands, "attach", "hybrid search on a collection that chromadb filled", data=False)
+    attaching.add_argument("--records", type=_count, default=50_000, help="how many, by default 50,000")
+    reading = _command(commands, "readers", "processes that read a Chroma server while one writes", data=False)
+    reading.add_argument("--readers", type=_count, default=4, help="how many, by default 4")
+    reading.add_argument("--seconds", type=_count, default=120, help="for how long, by default 120")
     _kill_options(_command(commands, "kill", "kill -9 while indexing, again and again, then compare"))
     return parser
 
@@ -97,6 +106,7 @@ def _kill_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kills", type=_count, default=50, help="how many, by default 50")
     parser.add_argument("--seed", type=int, default=0, help="of the moments, by default 0")
     parser.add_argument("--files", type=_count, default=1_000, help="files to index, by default 1,000")
+    parser.add_argument("--store", choices=kill.STORES, default="edge", help="what is indexed into, by default edge")
     parser.add_argument("--edit", action="store_true", help="change a file after each kill")
 
 

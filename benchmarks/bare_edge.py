@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import qdrant_edge as edge
 
-from retriever.keyword.bm25 import query_vector
+from retriever.keyword.bm25 import SparseVector, document_vector, query_vector
 from retriever.manifest import Manifest
 from retriever.stores import Query, Record
-from retriever_qdrant import QdrantStore, convert
+from retriever.types import FloatVector
+from retriever_qdrant import QdrantStore, convert, payload
+from retriever_qdrant.edge_store import EdgeStore
 from retriever_qdrant.engine import create_shard
 
 FLUSH_EVERY = 10_000
 """Points, as our store does."""
+
+
+class Content(NamedTuple):
+    """What a point is made of."""
+
+    id: str
+    dense: FloatVector
+    sparse: SparseVector
+    payload: dict[str, Any]
 
 
 class BareEdge:
@@ -32,19 +44,38 @@ class BareEdge:
         self._shard = create_shard(path, manifest)
         self._unflushed = 0
 
-    def points(self, records: Sequence[Record]) -> list[edge.Point]:
-        """The very points that our store makes of records.
+    def content(self, records: Sequence[Record]) -> list[Content]:
+        """What our store writes of records, in the form that a user of the engine has it.
 
         :param records: to be written.
         """
-        return [convert.to_point(record, self._average_length) for record in records]
+        return [
+            Content(
+                payload.point_id(record.chunk.id),
+                record.vector,
+                document_vector(record.terms, self._average_length),
+                payload.to_payload(record.chunk),
+            )
+            for record in records
+        ]
 
-    def upsert(self, points: Sequence[edge.Point]) -> None:
+    def upsert(self, content: Sequence[Content]) -> None:
         """Write points.
 
-        :param points: any number.
+        :param content: any number.
         """
-        self._shard.update(edge.UpdateOperation.upsert_points(list(points)))
+        points = [
+            edge.Point(
+                item.id,
+                {
+                    payload.DENSE: item.dense.tolist(),
+                    payload.KEYWORD: edge.SparseVector(item.sparse.indices, item.sparse.values),
+                },
+                item.payload,
+            )
+            for item in content
+        ]
+        self._shard.update(edge.UpdateOperation.upsert_points(points))
         self._unflushed += len(points)
         if self._unflushed >= FLUSH_EVERY:
             self._shard.flush()
@@ -73,11 +104,11 @@ def leg_queries(store: QdrantStore, query: Query) -> dict[str, Callable[[], obje
     :param store: open; kept open until the calls are done.
     :param query: with a vector and terms; its depth is how many results each leg is asked for.
     """
-    shard = store._shard
+    shard = store._store._shard if isinstance(store._store, EdgeStore) else None
     if shard is None or query.vector is None or query.terms is None:
         raise ValueError("an open store and a query with both legs are needed")
-    dense = edge.Query.Nearest(query.vector.tolist(), using=convert.DENSE)
-    sparse = edge.Query.Nearest(convert.to_sparse(query_vector(query.terms)), using=convert.KEYWORD)
+    dense = edge.Query.Nearest(query.vector.tolist(), using=payload.DENSE)
+    sparse = edge.Query.Nearest(convert.to_sparse(query_vector(query.terms)), using=payload.KEYWORD)
 
     def call(leg: edge.Query) -> Callable[[], object]:
         request = edge.QueryRequest(limit=query.depth, query=leg, with_payload=False, with_vector=False)

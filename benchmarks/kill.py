@@ -7,6 +7,7 @@ on small indexes, whose keyword weights are rewritten as they grow.
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
@@ -14,7 +15,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,8 +26,11 @@ from benchmarks.data import FASTAPI_EN, FASTAPI_ZH, TLDR, extract
 from benchmarks.kill_child import register_embedding
 from benchmarks.report import NONE, Bar, Result, Row, progress, say
 from retriever import Retriever
+from retriever.batched import batched
 from retriever.indexing import BATCH
-from retriever.stores import Entry
+from retriever.searching import DEPTH
+from retriever.stores import Entry, Query, Store
+from retriever.testing import chroma_server
 
 Phase = Literal["starting", "writing", "optimising", "recalibrating"]
 
@@ -41,6 +46,9 @@ _TRIES = 3
 _PAUSE = 0.05
 """Seconds that embedding 32 chunks takes: most of a run is spent there, as with a model, and fifty runs end today."""
 _SAMPLE = 50
+_EQUAL = 1e-4
+STORES = ("edge", "chroma", "chroma-server")
+
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -52,12 +60,14 @@ class Settings:
     :param seed: of the moments.
     :param files: how many are indexed.
     :param edit: change a file after each kill.
+    :param store: of :data:`STORES`. Of a Chroma server, the client is killed; the server stays.
     """
 
     kills: int
     seed: int
     files: int
     edit: bool
+    store: str = "edge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +114,7 @@ class Tally:
     :param allowed: how many processes may be started to be killed.
     :param tries: how many were.
     :param hit: kills that met a running process, by phase.
+    :param repairs: how often a process found the index damaged, and repaired it.
     :param failures: ends of runs that nobody killed and that were not good, with what they said.
     :param seconds: of all runs together.
     """
@@ -111,6 +122,7 @@ class Tally:
     allowed: int
     tries: int = 0
     hit: Counter[Phase] = field(default_factory=Counter)
+    repairs: int = 0
     failures: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -140,21 +152,23 @@ def run(data: Path, settings: Settings) -> Result:
     :param data: folder that holds the archives.
     :param settings: how to disturb.
     """
-    with TemporaryDirectory(prefix="retriever-kill-") as name:
+    with TemporaryDirectory(prefix="retriever-kill-") as name, _addresses(Path(name), settings.store) as addresses:
         folder = Path(name)
         paths = extract(data, folder / "files", _ARCHIVES, settings.files)
-        workshop = Workshop(folder)
+        workshop = Workshop(folder, addresses)
         course = workshop.undisturbed("whole")
         tally = Tally(_TRIES * settings.kills)
-        small = settings.kills // 5
+        # A server's collections are not copied as folders are, so there all kills fall on the large one.
+        small = 0 if settings.store == "chroma-server" else settings.kills // 5
         plan = moments(settings.kills - small, settings.seed, course)
         _disturb(workshop, "disturbed", plan, settings, paths, tally)
         if settings.edit:
             workshop.undisturbed("afterwards")
-        different = _disturb_small(data, folder / "small", small, settings.seed, tally) if small else None
+        different = _disturb_small(data, folder / "small", settings, small, tally) if small else None
+        whole = addresses("afterwards" if settings.edit else "whole")
         rows = [
             *_tally_rows(settings, tally, course),
-            *_compare(folder / ("afterwards" if settings.edit else "whole"), folder / "disturbed", settings.edit),
+            *_compare(whole, addresses("disturbed"), settings.edit),
         ]
     if different is not None:
         rows.append(Row((f"of {small} small indexes, different",), different, "count", NONE))
@@ -164,14 +178,31 @@ def run(data: Path, settings: Settings) -> Result:
     return Result("kill", ("what",), rows, details)
 
 
+@contextmanager
+def _addresses(folder: Path, store: str) -> Iterator[Callable[[str], str]]:
+    """From names of indexes to addresses; with a server that runs for as long as it takes."""
+    if store != "chroma-server":
+        yield _in_folder(folder, store)
+        return
+    with chroma_server(folder / "server") as server:
+        yield lambda index: f"chroma://127.0.0.1:{server.port}/{index}"
+
+
+def _in_folder(folder: Path, store: str) -> Callable[[str], str]:
+    scheme = "chroma" if store == "chroma" else "qdrant"
+    return lambda index: f"{scheme}:{folder / index}"
+
+
 class Workshop:
     """Runs the program that indexes.
 
-    :param folder: holds ``files``; indexes are made beside it.
+    :param folder: holds ``files``.
+    :param addresses: where the index of a name is made.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, addresses: Callable[[str], str]) -> None:
         self._folder = folder
+        self._addresses = addresses
         self._errors = folder / "errors"
 
     def start(self, index: str) -> subprocess.Popen[str]:
@@ -179,10 +210,13 @@ class Workshop:
 
         :param index: name of the index.
         """
-        places = (str(self._folder / "files"), str(self._folder / index))
+        places = (str(self._folder / "files"), self._addresses(index))
         command = [sys.executable, "-m", "benchmarks.kill_child", *places, str(_PAUSE)]
         with self._errors.open("w", encoding="utf-8") as errors:
-            return subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=errors, text=True)
+            environment = {**os.environ, "RETRIEVER_CACHE": str(self._folder / "cache")}
+            return subprocess.Popen(
+                command, cwd=_ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+            )
 
     def complaint(self, process: subprocess.Popen[str]) -> str:
         """Why the last process ended by itself.
@@ -217,7 +251,7 @@ class Workshop:
         :param tally: gets the failure.
         """
         with self.start(index) as process:
-            _news(process).read()
+            tally.repairs += "repaired" in _news(process).read()
         if process.returncode:
             tally.failures.append(f"an undisturbed restart ended with {self.complaint(process)}")
 
@@ -230,7 +264,7 @@ class Workshop:
         :return: whether it was still running.
         """
         with self.start(index) as process:
-            _kill_at(process, moment)
+            tally.repairs += _kill_at(process, moment)
         tally.tries += 1
         if process.returncode == -signal.SIGKILL:
             tally.hit[moment.phase] += 1
@@ -265,13 +299,14 @@ def _disturb(
     tally.seconds = time.perf_counter() - began
 
 
-def _disturb_small(data: Path, folder: Path, kills: int, seed: int, tally: Tally) -> int:
+def _disturb_small(data: Path, folder: Path, settings: Settings, kills: int, tally: Tally) -> int:
     """Let an index grow so much that its keyword weights are rewritten, kill the process meanwhile, let it finish.
 
     Each kill has an index of its own. Says how many are not in the end as one that was never killed.
     """
-    dice = random.Random(seed)
-    workshop = Workshop(folder)
+    dice = random.Random(settings.seed)
+    addresses = _in_folder(folder, settings.store)
+    workshop = Workshop(folder, addresses)
     extract(data, folder / "files", _ARCHIVES, _FEW)
     workshop.undisturbed("few")
     shutil.copytree(folder / "few", folder / "whole")
@@ -291,17 +326,22 @@ def _disturb_small(data: Path, folder: Path, kills: int, seed: int, tally: Tally
                 hit = workshop.hit(index, Moment("recalibrating", 0, delay), tally)
                 delay /= 2
             workshop.finish(index, tally)
-            rows = _compare(folder / "whole", folder / index, edited=False)
+            rows = _compare(addresses("whole"), addresses(index), edited=False)
             different += any(row.verdict == "miss" for row in rows)
             advance(1)
     return different
 
 
-def _kill_at(process: subprocess.Popen[str], moment: Moment) -> None:
-    """Wait for the moment, or for the end of the process; then kill it: this process alone, by its id."""
+def _kill_at(process: subprocess.Popen[str], moment: Moment) -> bool:
+    """Wait for the moment, or for the end of the process; then kill it: this process alone, by its id.
+
+    Says whether it repaired the index before.
+    """
+    repaired = False
     if moment.phase != "starting":
         for line in _news(process):
             word, _, number = line.strip().partition(" ")
+            repaired |= word == "repaired"
             if word == _BEGINS.get(moment.phase):
                 break
             if moment.phase == "writing" and number and int(number) >= moment.chunks:
@@ -309,6 +349,7 @@ def _kill_at(process: subprocess.Popen[str], moment: Moment) -> None:
     time.sleep(moment.delay)
     process.kill()
     process.wait()
+    return repaired
 
 
 def _edit(path: Path, number: int) -> None:
@@ -322,13 +363,14 @@ def _tally_rows(settings: Settings, tally: Tally, course: Course) -> list[Row]:
     return [
         Row(("kills that hit a running process",), tally.hit.total(), "count", enough, shown={"notes": hits}),
         Row(("tries",), tally.tries, "count"),
+        Row(("repairs of an index that a kill had damaged",), tally.repairs, "count"),
         Row(("runs that failed by themselves",), len(tally.failures), "count", NONE),
         Row(("time of the undisturbed run",), course.seconds, "seconds"),
         Row(("time with kills",), tally.seconds, "seconds"),
     ]
 
 
-def _compare(whole: Path, disturbed: Path, edited: bool) -> list[Row]:
+def _compare(whole: str, disturbed: str, edited: bool) -> list[Row]:
     """The two indexes, entry by entry. Where files were edited, the first of them were measured as they had been."""
     unregister = register_embedding()
     try:
@@ -339,6 +381,8 @@ def _compare(whole: Path, disturbed: Path, edited: bool) -> list[Row]:
             for problem in problems:
                 say(problem)
             lost = [text for text in _sample(one, expected) if not _is_found(other, text)]
+            unfound = _not_found_by_their_vectors(other.store)
+            unfound_anyway = _not_found_by_their_vectors(one.store) if unfound else 0
             counted = other.store.count()
             calibrated = one.manifest.calibration == other.manifest.calibration
     finally:
@@ -352,6 +396,13 @@ def _compare(whole: Path, disturbed: Path, edited: bool) -> list[Row]:
             "count",
             NONE,
             shown={"notes": f"{usual} in the undisturbed index" if problems else ""},
+        ),
+        Row(
+            ("vectors that their own query does not find",),
+            unfound,
+            "count",
+            NONE,
+            shown={"notes": f"{unfound_anyway} in the undisturbed index" if unfound else ""},
         ),
         Row(("calibration that differs",), int(not calibrated), "count", None if edited else NONE),
         Row((f"of {_SAMPLE} texts, not found by a search",), len(lost), "count", NONE),
@@ -376,6 +427,16 @@ def _sample(retriever: Retriever, entries: Counter[Entry]) -> list[str]:
     chosen = random.Random(0).sample(sorted(entries), min(_SAMPLE, len(entries)))
     chunks = retriever.store.fetch([retriever.store.key(entry.chunk_id) for entry in chosen])
     return [chunk.text for chunk in chunks.values()]
+
+
+def _not_found_by_their_vectors(store: Store) -> int:
+    """Of all records, at the depth of a search; among equal vectors any counts as found."""
+    unfound = 0
+    for page in batched(store.entries(), BATCH):
+        for key, vector in store.vectors([store.key(entry.chunk_id) for entry in page]).items():
+            best = store.search(Query(depth=DEPTH, vector=vector)).semantic
+            unfound += not any(candidate.key == key or candidate.score > 1 - _EQUAL for candidate in best)
+    return unfound
 
 
 def _is_found(retriever: Retriever, text: str) -> bool:

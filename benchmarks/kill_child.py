@@ -1,8 +1,9 @@
-"""The process that is killed: ``python -m benchmarks.kill_child FILES INDEX PAUSE``.
+"""The process that is killed: ``python -m benchmarks.kill_child FILES STORE PAUSE``.
 
 It indexes a folder with an embedding function that is as slow as a model, and tells on standard output how far it is:
 ``stored N`` when N chunks are known to be in the index, ``optimise`` and ``optimised`` around the building of graphs,
-``recalibrating`` and ``recalibrated`` around the rewriting of a small index's keyword weights.
+``recalibrating`` and ``recalibrated`` around the rewriting of a small index's keyword weights. An index that the last
+kill damaged is repaired first; then it says ``repaired``.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from retriever import ChunkerConfig, IndexReport, Retriever
+from retriever import ChunkerConfig, IndexReport, Retriever, StoreDamaged, repair_index
+from retriever.address import parse_address
 from retriever.embedding.base import Role
 from retriever.embedding.hashed import HashedEmbedding
 from retriever.manifest import Manifest
 from retriever.registry import register
+from retriever.stores import Store
 from retriever.types import FloatMatrix
+from retriever_chroma import ChromaStore
 from retriever_qdrant import QdrantStore
 
 SOURCE = "files"
@@ -47,8 +51,8 @@ def register_embedding() -> Callable[[], None]:
     return register("retriever.embeddings", SlowEmbedding.kind, SlowEmbedding)
 
 
-class _Announcing(QdrantStore):
-    """Says when it builds graphs, and when keyword weights are rewritten."""
+class _Announcing:
+    """Says when it builds graphs, and when keyword weights are rewritten. Goes before a store among the bases."""
 
     _recalibrating = False
 
@@ -56,15 +60,32 @@ class _Announcing(QdrantStore):
         if manifest.calibration is not None and not manifest.calibration.complete:
             self._recalibrating = True
             tell("recalibrating")
-        super().write_manifest(manifest)
+        super().write_manifest(manifest)  # type: ignore[misc]  # the store's
         if self._recalibrating and manifest.calibration is not None and manifest.calibration.complete:
             self._recalibrating = False
             tell("recalibrated")
 
     def optimise(self) -> None:
         tell("optimise")
-        super().optimise()
+        super().optimise()  # type: ignore[misc]
         tell("optimised")
+
+
+class _AnnouncingQdrant(_Announcing, QdrantStore):
+    pass
+
+
+class _AnnouncingChroma(_Announcing, ChromaStore):
+    pass
+
+
+def _announcing(address: str) -> Store:
+    """A store at an address that tells what it does.
+
+    :param address: of Qdrant or Chroma.
+    """
+    parsed = parse_address(address)
+    return (_AnnouncingChroma if parsed.scheme == "chroma" else _AnnouncingQdrant).from_address(parsed)
 
 
 def tell(line: str) -> None:
@@ -78,11 +99,22 @@ def tell(line: str) -> None:
 def main(arguments: list[str]) -> None:
     """Index a folder.
 
-    :param arguments: the folder, where the index is or shall be, and seconds a batch of 32 chunks.
+    :param arguments: the folder, the store's address, and seconds a batch of 32 chunks.
     """
-    files, index, pause = arguments
+    files, address, pause = arguments
     register_embedding()
     SlowEmbedding.pause = float(pause)
+    try:
+        report = _index(Path(files), address)
+    except StoreDamaged:
+        repair_index(address)
+        tell("repaired")
+        report = _index(Path(files), address)
+    if report.failed:
+        sys.exit(f"could not be indexed: {report.failed[:3]}")
+
+
+def _index(files: Path, address: str) -> IndexReport:
     told = -1
 
     def progress(report: IndexReport) -> None:
@@ -92,10 +124,8 @@ def main(arguments: list[str]) -> None:
             told = stored
             tell(f"stored {stored}")
 
-    with Retriever.open(_Announcing(index), embedding=SlowEmbedding(), chunker=CHUNKER) as retriever:
-        report = retriever.index(Path(files), source=SOURCE, progress=progress)
-    if report.failed:
-        sys.exit(f"could not be indexed: {report.failed[:3]}")
+    with Retriever.open(_announcing(address), embedding=SlowEmbedding(), chunker=CHUNKER) as retriever:
+        return retriever.index(files, source=SOURCE, progress=progress)
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def bare(count: int, folder: Path) -> dict[str, float]:
             Record(_chunk(document), vector, analyser.terms(document.text))
             for document, vector in zip(batch, vectors, strict=True)
         ]
-        shard.upsert(shard.points(records))
+        shard.upsert(shard.content(records))
     written = peak_megabytes()
     shard.optimise()
     seconds = time.perf_counter() - began

@@ -18,6 +18,7 @@ from benchmarks.bare_edge import BareEdge, leg_queries
 from benchmarks.report import Bar, Row, formatted, progress
 from benchmarks.synthetic import Passage, passages, texts
 from retriever import Chunk, Retriever
+from retriever.batched import batched
 from retriever.embedding.hashed import HashedConfig, HashedEmbedding
 from retriever.indexing import BATCH, CALIBRATION_CHUNKS
 from retriever.keyword.analyser import Analyser
@@ -30,13 +31,14 @@ from retriever.types import FloatVector
 from retriever_qdrant import QdrantStore
 
 TIMES = Bar(at_most=3)
+UPSERT = Bar(at_least=0.9)
 DIMENSION = 384
-_WORDS = 100
+WORDS = 100
 _QUERY_WORDS = 6
 _NOISE = 0.5
-_WARM_UP = 50
+WARM_UP = 50
 _HITS = 10
-_OPTIONS = SearchOptions(
+OPTIONS = SearchOptions(
     k=_HITS,
     offset=0,
     mode="hybrid",
@@ -68,7 +70,7 @@ class Writing:
 
     :param points: how many.
     :param ours: through the store, from records.
-    :param bare: the engine alone, from ready-made points.
+    :param bare: the engine alone, given the same vectors, sparse vectors and payloads.
     :param optimising: building the graph afterwards, in a child process.
     """
 
@@ -89,42 +91,48 @@ def run(chunks: int, queries: int) -> list[Row]:
         embedding = HashedEmbedding(HashedConfig(dimension=DIMENSION))
         with Retriever.open(store, embedding=embedding) as retriever:
             analyser = Analyser(retriever.manifest.analyser)
-            manifest = _calibrated(retriever.manifest, analyser, chunks)
+            manifest = calibrated(retriever.manifest, analyser, chunks)
             store.write_manifest(manifest)
             writing = Writing()
             bare = BareEdge(Path(name) / "bare" / "shard", manifest)
-            questions = _fill(store, bare, analyser, chunks, queries, writing)
+            questions: list[Question] = []
+            for batch in corpus(chunks, queries, analyser, questions):
+                _write(store, bare, batch, writing)
             bare.close()
             began = time.perf_counter()
             store.optimise()
             writing.optimising = time.perf_counter() - began
-            seconds = _ask(store, analyser, questions)
-    return [*_query_rows(chunks, seconds), _write_row(writing)]
+            taken = _ask(store, analyser, questions)
+    return [*_query_rows(chunks, taken), _write_row(writing)]
 
 
-def _calibrated(manifest: Manifest, analyser: Analyser, chunks: int) -> Manifest:
-    first = texts(min(chunks, CALIBRATION_CHUNKS), _WORDS)
+def calibrated(manifest: Manifest, analyser: Analyser, chunks: int) -> Manifest:
+    """With the calibration that indexing the corpus would give.
+
+    :param manifest: of an empty index.
+    :param analyser: counts terms.
+    :param chunks: how many the corpus has.
+    """
+    first = texts(min(chunks, CALIBRATION_CHUNKS), WORDS)
     return manifest.model_copy(update={"calibration": calibrate(first, analyser, 0.0)})
 
 
-def _fill(
-    store: QdrantStore, bare: BareEdge, analyser: Analyser, chunks: int, queries: int, writing: Writing
-) -> list[Question]:
-    """Write the corpus to both sides in turn; questions come from passages all over it."""
+def corpus(chunks: int, queries: int, analyser: Analyser, questions: list[Question]) -> Iterator[list[Record]]:
+    """The corpus in batches; questions come from passages all over it.
+
+    :param chunks: how many there are.
+    :param queries: how many questions are measured.
+    :param analyser: counts terms.
+    :param questions: gets the questions, those to warm up with first.
+    """
     random = np.random.default_rng(1)
-    every = max(1, chunks // (queries + _WARM_UP))
-    questions: list[Question] = []
-    batch: list[Record] = []
+    every = max(1, chunks // (queries + WARM_UP))
     with progress("writing the corpus", chunks) as advance:
-        for passage in passages(chunks, _WORDS, DIMENSION):
-            if passage.number % every == 0:
-                questions.append(_question(passage, random))
-            batch.append(_record(passage, analyser))
-            if len(batch) == BATCH or passage.number == chunks - 1:
-                _write(store, bare, batch, writing)
-                advance(len(batch))
-                batch = []
-    return questions[: queries + _WARM_UP]
+        for batch in batched(passages(chunks, WORDS, DIMENSION), BATCH):
+            wanted = [passage for passage in batch if passage.number % every == 0]
+            questions += [_question(passage, random) for passage in wanted][: queries + WARM_UP - len(questions)]
+            yield [_record(passage, analyser) for passage in batch]
+            advance(len(batch))
 
 
 def _question(passage: Passage, random: np.random.Generator) -> Question:
@@ -141,10 +149,10 @@ def _record(passage: Passage, analyser: Analyser) -> Record:
 
 
 def _write(store: QdrantStore, bare: BareEdge, batch: Sequence[Record], writing: Writing) -> None:
-    points = bare.points(batch)
+    content = bare.content(batch)
     writing.points += len(batch)
-    writing.ours += _seconds(lambda: store.upsert(batch))
-    writing.bare += _seconds(lambda: bare.upsert(points))
+    writing.ours += seconds(lambda: store.upsert(batch))
+    writing.bare += seconds(lambda: bare.upsert(content))
 
 
 def _ask(store: QdrantStore, analyser: Analyser, questions: Sequence[Question]) -> dict[str, list[float]]:
@@ -154,10 +162,10 @@ def _ask(store: QdrantStore, analyser: Analyser, questions: Sequence[Question]) 
     taken: dict[str, list[float]] = {name: [] for name in (OURS, *_BARE)}
     with progress("asking", len(questions)) as advance:
         for turn, question in enumerate(questions):
-            for name, call in _turned(_contestants(store, searcher, question), turn):
-                seconds = _seconds(call)
-                if turn >= min(_WARM_UP, len(questions) // 2):
-                    taken[name].append(seconds)
+            for name, call in turned(_contestants(store, searcher, question), turn):
+                spent = seconds(call)
+                if turn >= min(WARM_UP, len(questions) // 2):
+                    taken[name].append(spent)
             advance(1)
     return taken
 
@@ -167,7 +175,7 @@ def _contestants(store: QdrantStore, searcher: Searcher, question: Question) -> 
     many = leg_queries(store, Query(DEPTH, question.vector, terms))
     few = leg_queries(store, Query(_HITS, question.vector, terms))
     return {
-        OURS: lambda: searcher.search(question.text, question.vector, _OPTIONS),
+        OURS: lambda: searcher.search(question.text, question.vector, OPTIONS),
         DENSE: many["semantic"],
         KEYWORD: many["keyword"],
         DENSE_FEW: few["semantic"],
@@ -175,14 +183,22 @@ def _contestants(store: QdrantStore, searcher: Searcher, question: Question) -> 
     }
 
 
-def _turned(contestants: Mapping[str, Callable[[], object]], turn: int) -> Iterator[tuple[str, Callable[[], object]]]:
-    """In an order that changes from turn to turn, as what comes first pays for a cold cache."""
+def turned(contestants: Mapping[str, Callable[[], object]], turn: int) -> Iterator[tuple[str, Callable[[], object]]]:
+    """In an order that changes from turn to turn, as what comes first pays for a cold cache.
+
+    :param contestants: calls by name.
+    :param turn: counts from 0.
+    """
     items = list(contestants.items())
     first = turn % len(items)
     yield from items[first:] + items[:first]
 
 
-def _seconds(call: Callable[[], object]) -> float:
+def seconds(call: Callable[[], object]) -> float:
+    """How long a call takes.
+
+    :param call: is called once.
+    """
     began = time.perf_counter()
     call()
     return time.perf_counter() - began
@@ -191,56 +207,65 @@ def _seconds(call: Callable[[], object]) -> float:
 def _query_rows(chunks: int, taken: Mapping[str, Sequence[float]]) -> list[Row]:
     sums = [dense + keyword for dense, keyword in zip(taken[DENSE], taken[KEYWORD], strict=True)]
     few = [dense + keyword for dense, keyword in zip(taken[DENSE_FEW], taken[KEYWORD_FEW], strict=True)]
-    figures = {f"p{p}, {name}": _percentile(times, p) for name, times in taken.items() for p in (50, 90)}
+    figures = {f"p{p}, {name}": percentile(times, p) for name, times in taken.items() for p in (50, 90)}
     reference = "1.4 ms for the two" if chunks == 100_000 else ""
     rows = [
         Row(
             (f"hybrid query at {chunks:,} chunks, p50",),
-            _percentile(taken[OURS], 50) / _percentile(sums, 50),
+            percentile(taken[OURS], 50) / percentile(sums, 50),
             "times",
             TIMES,
             reference,
             {
-                "ours": _both(taken[OURS]),
-                "beside it": f"{_both(sums)}, two bare queries for {DEPTH} results: the bar's",
+                "ours": both(taken[OURS]),
+                "beside it": f"{both(sums)}, two bare queries for {DEPTH} results: the bar's",
             },
             {"queries": len(sums), **figures},
         ),
         Row(
             (f"the same, next to bare queries for {_HITS} results",),
-            _percentile(taken[OURS], 50) / _percentile(few, 50),
+            percentile(taken[OURS], 50) / percentile(few, 50),
             "times",
             shown={
-                "ours": _both(taken[OURS]),
-                "beside it": f"{_both(few)}, two bare queries for {_HITS} results; no bar",
+                "ours": both(taken[OURS]),
+                "beside it": f"{both(few)}, two bare queries for {_HITS} results; no bar",
             },
         ),
     ]
     for name in _BARE:
-        p50 = _percentile(taken[name], 50)
-        rows.append(Row((f"bare {name}, p50",), p50, "milliseconds", shown={"beside it": _both(taken[name])}))
+        p50 = percentile(taken[name], 50)
+        rows.append(Row((f"bare {name}, p50",), p50, "milliseconds", shown={"beside it": both(taken[name])}))
     return rows
 
 
-def _percentile(seconds: Sequence[float], percent: int) -> float:
-    """In milliseconds."""
-    return float(np.percentile(seconds, percent)) * 1_000
+def percentile(times: Sequence[float], percent: int) -> float:
+    """A percentile in milliseconds.
+
+    :param times: of many calls, in seconds.
+    :param percent: from 0 to 100.
+    """
+    return float(np.percentile(times, percent)) * 1_000
 
 
-def _both(seconds: Sequence[float]) -> str:
-    p50, p90 = (formatted(_percentile(seconds, percent), "milliseconds") for percent in (50, 90))
+def both(times: Sequence[float]) -> str:
+    """Median and 90th percentile for people.
+
+    :param times: of many calls, in seconds.
+    """
+    p50, p90 = (formatted(percentile(times, percent), "milliseconds") for percent in (50, 90))
     return f"p50 {p50}, p90 {p90}"
 
 
 def _write_row(writing: Writing) -> Row:
     ours, bare = writing.points / writing.ours, writing.points / writing.bare
     return Row(
-        (f"writing {writing.points:,} chunks",),
+        (f"writing {writing.points:,} analysed chunks of {WORDS} words to Edge",),
         ours / bare,
         "share",
+        UPSERT,
         shown={
             "ours": f"{formatted(ours, 'rate')} from records",
-            "beside it": f"{formatted(bare, 'rate')} by the engine, from ready-made points",
+            "beside it": f"{formatted(bare, 'rate')} by the engine given the same",
         },
         details={"ours": ours, "bare": bare, "seconds to optimise": writing.optimising},
     )

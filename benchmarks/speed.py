@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks import chunking, indexing_speed, query_speed
+from benchmarks import chroma_speed, chunking, indexing_speed, query_speed
 from benchmarks.report import Bar, Result, Row, progress
 
-PARTS = ("chunking", "indexing", "querying")
+PARTS = ("chunking", "indexing", "querying", "chroma")
 
 CHUNKING = Bar(at_least=0.6)
 
@@ -20,7 +20,7 @@ class Sizes:
 
     :param rounds: repetitions of chunking and of indexing.
     :param files: to be indexed.
-    :param chunks: to be searched.
+    :param chunks: to be searched; in Chroma half as many.
     :param queries: to be asked.
     """
 
@@ -44,6 +44,8 @@ def run(data: Path, parts: Sequence[str], sizes: Sizes) -> Result:
         rows += indexing_speed.run(data, sizes.files, sizes.rounds)
     if "querying" in parts:
         rows += query_speed.run(sizes.chunks, sizes.queries)
+    if "chroma" in parts:
+        rows += chroma_speed.run(sizes.chunks // 2, sizes.queries)
     return Result("speed", ("what",), rows, {"parts": list(parts), **asdict(sizes)})
 
 

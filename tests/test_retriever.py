@@ -345,7 +345,7 @@ def test_verify_finds_a_damaged_text(filled):
     else:
         import qdrant_edge as edge
 
-        shard, _ = filled.store._open()
+        shard, _ = filled.store._store._open()
         shard.update(edge.UpdateOperation.set_payload([key], {"text": damaged.text}))
         assert any("not what was written" in problem for problem in filled.verify().problems)
 

@@ -1,12 +1,9 @@
-"""Records in Qdrant's own engine, inside the process, on a folder: the default store."""
+"""Records in Qdrant: its own engine inside the process, on a folder, which is the default store; or a server.
 
-from retriever.errors import MissingExtra
+Neither library is imported before a store needs it.
+"""
 
-try:
-    from retriever_qdrant.store import QdrantStore
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] != "qdrant_edge":
-        raise
-    raise MissingExtra("The embedded Qdrant store", "qdrant") from None
+from retriever_qdrant.options import ServerOptions
+from retriever_qdrant.store import QdrantStore
 
-__all__ = ["QdrantStore"]
+__all__ = ["QdrantStore", "ServerOptions"]

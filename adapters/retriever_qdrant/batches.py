@@ -1,12 +1,9 @@
-"""Checking records before anything is written, and cutting them into updates of a bounded size."""
+"""Cutting records into updates of a bounded size."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
-from retriever.errors import InvalidInput
 from retriever.stores import Record
 
 MOST_RECORDS = 256
@@ -17,27 +14,6 @@ MOST_BYTES = 4 * 2**20
 
 PAGE = 1_000
 """Ids or ledger lines a call of the engine."""
-
-
-def check_records(records: Sequence[Record], dimension: int) -> None:
-    """Refuse what the engine would take or half-write: its own check comes after a bad point's neighbours are written.
-
-    :param records: all that shall be written.
-    :param dimension: of the index.
-    :raises InvalidInput: naming the chunk.
-    """
-    seen: set[str] = set()
-    for record in records:
-        chunk_id = record.chunk.id
-        if chunk_id in seen:
-            raise InvalidInput(f"chunk {chunk_id} is there twice")
-        seen.add(chunk_id)
-        if record.vector.shape != (dimension,):
-            raise InvalidInput(
-                f"chunk {chunk_id}: its vector has shape {record.vector.shape}, the index has {dimension} dimensions"
-            )
-        if not np.isfinite(record.vector).all():
-            raise InvalidInput(f"chunk {chunk_id}: its vector holds NaN or infinity")
 
 
 def batches(records: Sequence[Record]) -> Iterator[list[Record]]:

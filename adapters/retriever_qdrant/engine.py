@@ -9,10 +9,7 @@ import qdrant_edge as edge
 
 from retriever.manifest import FieldType, Manifest
 from retriever_qdrant.changes import UNINDEXED
-from retriever_qdrant.convert import DENSE, KEYWORD
-from retriever_qdrant.filters import metadata_path
-
-_BUILT_IN = ("document", "source", "lists", "split")
+from retriever_qdrant.payload import BUILT_IN, DENSE, KEYWORD, metadata_path
 
 # Never Integer: a range around 0.3 finds nothing in such an index.
 _SCHEMAS: Mapping[FieldType, edge.PayloadSchemaType] = {
@@ -37,7 +34,7 @@ def create_shard(path: Path, manifest: Manifest) -> edge.EdgeShard:
         optimizers=edge.EdgeOptimizersConfig(indexing_threshold=threshold),
     )
     shard = edge.EdgeShard.create(str(path), config)
-    for field in _BUILT_IN:
+    for field in BUILT_IN:
         shard.update(edge.UpdateOperation.create_field_index(field, edge.PayloadSchemaType.Keyword))
     change_fields(shard, {}, manifest.filter_fields)
     return shard

@@ -1,150 +1,194 @@
-"""The filter tree as conditions of the engine, with exactly the meaning of :func:`retriever.filters.matches`.
+"""The filter tree as conditions of Qdrant, with exactly the meaning of :func:`retriever.filters.matches`.
 
-Three habits of the engine shape what is below. ``MatchValue(True)`` means 1, so booleans travel as ``numpy.bool_``. A
-substring is looked for in the elements of a list too, so lists are told apart by the field ``lists``. Floats that JSON
-would change are found under ``floats``; asking the indexed field ``split`` first keeps that free where there are none.
+The embedded engine and the server's client have classes of their own for the same conditions: a :class:`Vocabulary`
+makes them. What is below decides which conditions mean what, once for both.
+
+Two habits of the engine shape it. A substring is looked for in the elements of a list too, so lists are told apart by
+the field ``lists``. Floats that JSON would change are found under ``floats``; asking the indexed field ``split`` first
+keeps that free where there are none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
-import numpy as np
-import qdrant_edge as edge
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from retriever.filters import And, Compare, Exists, Filter, In, Key, Not, Or, Reserved
 from retriever.metadata import escape_key, family
 from retriever.types import Scalar
 from retriever_qdrant.numbers import split
+from retriever_qdrant.payload import metadata_path
 
 Condition = Any
-"""One of the engine's condition classes, which share no base."""
+"""One of the condition classes of the engine or of the client, which share no base."""
 
 _RESERVED = {Reserved.SOURCE: "source", Reserved.DOCUMENT: "document"}
 
 
-def to_filter(condition: Filter | None) -> edge.Filter | None:
-    """Compile a filter.
+class Vocabulary(Protocol):
+    """The conditions of one Qdrant library. Paths are written as Qdrant writes them."""
 
-    :param condition: parsed; None matches everything.
+    def all_of(self, conditions: Sequence[Condition]) -> Condition:
+        """All of them hold; a filter, which is a condition itself."""
+
+    def any_of(self, conditions: Sequence[Condition]) -> Condition:
+        """At least one of at least one holds."""
+
+    def none_of(self, conditions: Sequence[Condition]) -> Condition:
+        """None of them holds."""
+
+    def has_id(self, ids: Sequence[Any]) -> Condition:
+        """The point's id is one of these."""
+
+    def one_of(self, path: str, strings: Sequence[str]) -> Condition:
+        """The value, or an element of it, is one of these strings."""
+
+    def is_bool(self, path: str, truth: bool) -> Condition:
+        """The value, or an element of it, is this boolean."""
+
+    def number(self, path: str, operator: str, bound: float) -> Condition:
+        """The value, or an element of it, is a number that stands in this relation to the bound.
+
+        :param operator: ``eq gt gte lt lte``.
+        """
+
+    def is_empty(self, path: str) -> Condition:
+        """There is no value."""
+
+    def nested(self, path: str, condition: Condition) -> Condition:
+        """An object of the list there satisfies a filter whose paths begin at it."""
+
+    def substring(self, path: str, text: str) -> Condition:
+        """The value, or an element of it, is a string that contains this one."""
+
+
+def bounds(operator: str, bound: float) -> dict[str, float]:
+    """The arguments of a range.
+
+    :param operator: ``eq gt gte lt lte``.
+    :param bound: a number.
     """
-    return None if condition is None else _all(_compile(condition))
+    value = float(bound)
+    return {"gte": value, "lte": value} if operator == "eq" else {operator: value}
 
 
-def metadata_path(key: str) -> str:
-    """Where the value of a metadata key is in the payload, as the engine writes paths.
+class FilterCompiler:
+    """Filters over the payload of :mod:`retriever_qdrant.payload`.
 
-    :param key: as the user knows it.
+    :param words: makes the conditions.
     """
-    return f'meta."{escape_key(key)}"'
 
+    def __init__(self, words: Vocabulary) -> None:
+        self.words = words
+        self.everything = words.all_of([])
+        self.nothing = words.all_of([words.has_id([])])
 
-def _compile(condition: Filter) -> Condition:
-    match condition:
-        case And(children):
-            return _all(*map(_compile, children))
-        case Or(children):
-            return _any(*map(_compile, children))
-        case Not(child):
-            return _none(_compile(child))
-        case Exists(key):
-            return _exists(key)
-        case In(key, operands):
-            return _in(key, operands)
-        case Compare(key, "contains", operand):
-            return _contains(key, operand)
-        case Compare(key, "eq", operand):
-            return _in(key, (operand,))
-        case Compare(key, operator, operand):
-            return _NOTHING if isinstance(operand, str) else _number(key, operator, operand)
+    def compile(self, condition: Filter | None) -> Condition | None:
+        """Compile a filter.
 
+        :param condition: parsed; None matches everything.
+        :return: a filter of the library; None where there is none.
+        """
+        return None if condition is None else self.words.all_of([self._compile(condition)])
 
-def _all(*conditions: Condition) -> edge.Filter:
-    return edge.Filter(must=list(conditions))
+    def _compile(self, condition: Filter) -> Condition:
+        match condition:
+            case And(children):
+                return self.words.all_of([self._compile(child) for child in children])
+            case Or(children):
+                return self.any_of([self._compile(child) for child in children])
+            case Not(child):
+                return self.words.none_of([self._compile(child)])
+            case Exists(key):
+                return self.exists(key)
+            case In(key, operands):
+                return self.is_in(key, operands)
+            case Compare(key, "contains", operand):
+                return self.contains(key, operand)
+            case Compare(key, "eq", operand):
+                return self.is_in(key, (operand,))
+            case Compare(key, operator, operand):
+                return self.nothing if isinstance(operand, str) else self.number(key, operator, operand)
 
+    def any_of(self, conditions: Sequence[Condition]) -> Condition:
+        """At least one of them holds.
 
-def _any(*conditions: Condition) -> edge.Filter:
-    return edge.Filter(should=list(conditions)) if conditions else _NOTHING  # no alternatives would mean everything
+        :param conditions: none of them would mean everything to Qdrant.
+        """
+        return self.words.any_of(conditions) if conditions else self.nothing
 
+    def path(self, key: Key) -> str:
+        """Where a value is in the payload.
 
-def _none(*conditions: Condition) -> edge.Filter:
-    return edge.Filter(must_not=list(conditions))
+        :param key: of the metadata, or a reserved field.
+        """
+        return _RESERVED[key] if isinstance(key, Reserved) else metadata_path(key)
 
+    def exists(self, key: Key) -> Condition:
+        """The key is there.
 
-_NOTHING = edge.Filter(must=[edge.HasIdCondition(set())])
-_EVERYTHING = edge.Filter()
+        :param key: as in the filter.
+        """
+        if isinstance(key, Reserved):
+            return self.everything
+        return self.any_of([self.words.none_of([self.words.is_empty(self.path(key))]), self._listed("split", key)])
 
+    def is_in(self, key: Key, operands: Sequence[Scalar]) -> Condition:
+        """Equal to one of them: strings in one condition, since there may be thousands.
 
-def _path(key: Key) -> str:
-    return _RESERVED[key] if isinstance(key, Reserved) else metadata_path(key)
+        :param key: as in the filter.
+        :param operands: of any family.
+        """
+        strings = [operand for operand in operands if isinstance(operand, str)]
+        alternatives = [self._equal(key, operand) for operand in operands if not isinstance(operand, str)]
+        if strings:
+            alternatives.append(self.words.one_of(self.path(key), strings))
+        return self.any_of(alternatives)
 
+    def _equal(self, key: Key, operand: int | float | bool) -> Condition:
+        if family(operand) == "number":
+            return self.number(key, "eq", operand)
+        return self.words.is_bool(self.path(key), bool(operand))
 
-def _has(field: str, key: str) -> Condition:
-    """``lists`` or ``split`` names the key."""
-    return edge.FieldCondition(field, match=edge.MatchValue(escape_key(key)))
+    def contains(self, key: Key, operand: Scalar) -> Condition:
+        """A substring of a string, or an element of a list.
 
+        :param key: as in the filter.
+        :param operand: of any family.
+        """
+        substring = self.words.substring(self.path(key), operand) if isinstance(operand, str) else self.nothing
+        if isinstance(key, Reserved):
+            return substring
+        is_list = self.is_list(key)
+        element = self.words.all_of([is_list, self.is_in(key, (operand,))])
+        return self.any_of([element, self.words.all_of([substring, self.words.none_of([is_list])])])
 
-def _exists(key: Key) -> Condition:
-    if isinstance(key, Reserved):
-        return _EVERYTHING
-    return _any(_none(edge.IsEmptyCondition(metadata_path(key))), _has("split", key))
+    def is_list(self, key: str) -> Condition:
+        """The value is a list.
 
+        :param key: of the metadata.
+        """
+        return self._listed("lists", key)
 
-def _in(key: Key, operands: Sequence[Scalar]) -> Condition:
-    """Equal to one of them: strings in one condition, since there may be thousands."""
-    strings = [operand for operand in operands if isinstance(operand, str)]
-    alternatives = [_equal(key, operand) for operand in operands if not isinstance(operand, str)]
-    if strings:
-        alternatives.append(edge.FieldCondition(_path(key), match=edge.MatchAny(strings)))
-    return _any(*alternatives)
+    def number(self, key: Key, operator: str, operand: float) -> Condition:
+        """A number stands in a relation to the operand.
 
+        :param key: as in the filter.
+        :param operator: ``eq gt gte lt lte``.
+        :param operand: a number.
+        """
+        if isinstance(key, Reserved):
+            return self.nothing
+        parts = self.words.nested(f'floats."{escape_key(key)}"', self._split_number(operator, operand))
+        split_one = self.words.all_of([self._listed("split", key), parts])
+        return self.any_of([self.words.number(self.path(key), operator, operand), split_one])
 
-def _equal(key: Key, operand: int | float | bool) -> Condition:
-    if family(operand) == "number":
-        return _number(key, "eq", operand)
-    truth: Any = np.bool_(operand)
-    return edge.FieldCondition(_path(key), match=edge.MatchValue(truth))
+    def _split_number(self, operator: str, operand: float) -> Condition:
+        """Order by ``h`` first, and by ``l`` where that is equal."""
+        parts, number = split(operand), self.words.number
+        level = self.words.all_of([number("h", "eq", parts["h"]), number("l", operator, parts["l"])])
+        return level if operator == "eq" else self.any_of([number("h", operator[:2], parts["h"]), level])
 
-
-def _contains(key: Key, operand: Scalar) -> Condition:
-    """A substring of a string, or an element of a list."""
-    if isinstance(key, Reserved):
-        return _substring(key, operand)
-    is_list = _has("lists", key)
-    element = _all(is_list, _in(key, (operand,)))
-    return _any(element, edge.Filter(must=[_substring(key, operand)], must_not=[is_list]))
-
-
-def _substring(key: Key, operand: Scalar) -> Condition:
-    if not isinstance(operand, str):
-        return _NOTHING
-    return edge.FieldCondition(_path(key), match=edge.MatchSubstring(operand))
-
-
-_RANGES: dict[str, Callable[[float], edge.RangeFloat]] = {
-    "eq": lambda bound: edge.RangeFloat(gte=bound, lte=bound),
-    "gt": lambda bound: edge.RangeFloat(gt=bound),
-    "gte": lambda bound: edge.RangeFloat(gte=bound),
-    "lt": lambda bound: edge.RangeFloat(lt=bound),
-    "lte": lambda bound: edge.RangeFloat(lte=bound),
-}
-
-
-def _number(key: Key, operator: str, operand: float) -> Condition:
-    if isinstance(key, Reserved):
-        return _NOTHING
-    plain = _range(metadata_path(key), operator, operand)
-    path = f'floats."{escape_key(key)}"'
-    return _any(plain, _all(_has("split", key), edge.NestedCondition(path, _split_number(operator, operand))))
-
-
-def _split_number(operator: str, operand: float) -> edge.Filter:
-    """Order by ``h`` first, and by ``l`` where that is equal."""
-    parts = split(operand)
-    level = _all(_range("h", "eq", parts["h"]), _range("l", operator, parts["l"]))
-    return level if operator == "eq" else _any(_range("h", operator[:2], parts["h"]), level)
-
-
-def _range(path: str, operator: str, bound: float) -> Condition:
-    return edge.FieldCondition(path, range=_RANGES[operator](float(bound)))
+    def _listed(self, field: str, key: str) -> Condition:
+        """``lists`` or ``split`` names the key."""
+        return self.words.one_of(field, [escape_key(key)])

@@ -1,296 +1,221 @@
-"""The store on a folder, with Qdrant's engine in the process."""
+"""The store for every kind of Qdrant."""
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from operator import itemgetter
 from pathlib import Path
-from typing import Any, cast
-from uuid import UUID
-
-import numpy as np
-import qdrant_edge as edge
+from typing import TYPE_CHECKING
 
 from retriever.address import Address
-from retriever.batched import batched
-from retriever.errors import ConfigurationError, StoreError, StoreNotFound
+from retriever.errors import ConfigurationError
 from retriever.filters import Filter
-from retriever.keyword.bm25 import query_vector
 from retriever.manifest import Manifest
-from retriever.stores import Candidate, Entry, Legs, Query, Record
+from retriever.registry import raise_missing
+from retriever.stores import Entry, Legs, Query, Record, Store
 from retriever.types import Chunk, FloatVector
-from retriever_qdrant import convert
-from retriever_qdrant.batches import PAGE, batches, check_records
-from retriever_qdrant.changes import Changes
-from retriever_qdrant.child import optimise_in_child
-from retriever_qdrant.engine import change_fields, create_shard
-from retriever_qdrant.errors import engine_errors, is_panic
-from retriever_qdrant.filters import to_filter
-from retriever_qdrant.folder import Folder
+from retriever_qdrant.options import ServerOptions
 
-_FLUSH_EVERY = 10_000
-_LEAST_EF = 128  # of 100,000 vectors, at a depth of 200: all of the best 10 and 83 % of the best 200 in 1.1 ms
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
 
 
 class QdrantStore:
-    """An index in a folder. One process uses it at a time.
+    """An index in Qdrant: embedded in a folder, or a collection on a server, on a cluster, in the cloud.
 
-    The calls of several threads are taken one after another: the engine works on a query with threads of its own, and
-    two queries at once took as long as one after the other.
+    ::
+
+        QdrantStore("./index")                                       embedded; one process uses it at a time
+        QdrantStore(client=QdrantClient(...), collection="handbook")  for those who hold a client
+        QdrantStore.connect("db.example.org", "handbook")            a server
+        QdrantStore.attach(client, "docs")                           a collection that another program filled
 
     :param path: of the folder; made by :meth:`create`.
+    :param client: of a server, in place of a folder. It stays open when the store is closed.
+    :param collection: name of the collection; needed with a client.
+    :param options: for a server.
+    :raises ConfigurationError: where it is neither or both, or the name cannot be one.
+    :raises MissingExtra: where the library is not installed.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self._folder = Folder(Path(path))
-        self._lock = threading.RLock()
-        self._shard: edge.EdgeShard | None = None
-        self._manifest: Manifest | None = None
-        self._unflushed = 0
-        self._process: int | None = None
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        client: QdrantClient | None = None,
+        collection: str | None = None,
+        options: ServerOptions | None = None,
+    ) -> None:
+        if (path is None) == (client is None):
+            raise ConfigurationError("a Qdrant store is in a folder or on a server: give a path or a client, not both")
+        self._store: Store
+        if client is not None:
+            self._store = _held(client, collection, options)
+        elif collection is not None or options is not None:
+            raise ConfigurationError("collection and options are for a server; a folder holds one index without them")
+        else:
+            self._store = _embedded(Path(path or "."))
+
+    @classmethod
+    def connect(
+        cls,
+        host: str,
+        collection: str,
+        *,
+        port: int | None = None,
+        api_key: str | None = None,
+        tls: bool | None = None,
+        options: ServerOptions | None = None,
+    ) -> QdrantStore:
+        """The store on a server; nothing is connected yet.
+
+        :param host: name or address, an IPv6 address in brackets.
+        :param collection: name of the collection.
+        :param port: 6334, the default, speaks gRPC, which is faster; any other, such as 6333, REST.
+        :param api_key: the environment's ``QDRANT_API_KEY`` by default.
+        :param tls: the environment's ``QDRANT_TLS`` (``1`` or ``0``) by default; without it, TLS is on where there is
+            a key and the host is another machine.
+        :param options: of the collection and of requests.
+        :raises ConfigurationError: where the name cannot be one, or ``QDRANT_TLS`` is neither 1 nor 0.
+        """
+        try:
+            from retriever_qdrant.connection import Connection, Endpoint
+            from retriever_qdrant.server_store import ServerStore
+        except ModuleNotFoundError as error:
+            raise_missing("The store on a Qdrant server", error)
+        settings = options or ServerOptions()
+        endpoint = Endpoint.resolve(host, port, api_key, tls)
+        return cls._over(ServerStore(Connection.to(endpoint, collection, settings), settings))
+
+    @classmethod
+    def attach(
+        cls,
+        client: QdrantClient,
+        collection: str,
+        *,
+        text_key: str = "page_content",
+        metadata_key: str | None = "metadata",
+        vector: str = "",
+        options: ServerOptions | None = None,
+    ) -> QdrantStore:
+        """Hybrid search on a collection that LangChain, or the client alone, has filled.
+
+        A sparse vector is added to its points when the index is made; payloads and dense vectors are not changed. The
+        store is read only. Its manifest is a file in the user's cache folder.
+
+        :param client: of the server. It stays open when the store is closed.
+        :param collection: name of the collection.
+        :param text_key: of the payload, holds the text.
+        :param metadata_key: of the payload, holds the metadata; None where they lie beside the text.
+        :param vector: name of the dense vector; empty for the one without a name.
+        :param options: for requests.
+        :raises ConfigurationError: where the name cannot be one.
+        """
+        from retriever_qdrant.attached import AttachedStore
+        from retriever_qdrant.connection import Connection
+        from retriever_qdrant.foreign import ForeignLayout
+
+        connection = Connection.over(client, collection, options or ServerOptions())
+        return cls._over(AttachedStore(connection, ForeignLayout(text_key, metadata_key, vector)))
 
     @classmethod
     def from_address(cls, address: Address) -> QdrantStore:
-        """The store in a folder.
+        """The store at an address.
 
-        :param address: ``qdrant:PATH``.
-        :raises ConfigurationError: where it names a server, or no folder.
+        :param address: ``qdrant:PATH`` for a folder, ``qdrant://HOST[:PORT]/COLLECTION`` for a server; as
+            :meth:`connect` has it, with key and TLS from the environment.
+        :raises ConfigurationError: where it names no folder or no collection.
         """
         if address.host is not None:
-            raise ConfigurationError(f"{address}: this version opens folders only; write qdrant:./index")
+            return cls.connect(address.host, address.path, port=address.port)
         if not address.path:
             raise ConfigurationError(f"{address}: which folder? Write qdrant:./index")
         return cls(address.path)
 
+    @classmethod
+    def _over(cls, store: Store) -> QdrantStore:
+        front = cls.__new__(cls)
+        front._store = store
+        return front
+
     @property
     def address(self) -> str:
-        """``qdrant:PATH``."""
-        return self._folder.address
+        """``qdrant:PATH`` or ``qdrant://HOST:PORT/COLLECTION``."""
+        return self._store.address
 
     def read_manifest(self) -> Manifest | None:
         """The manifest, or None where nothing, or only the beginning of an index, is there."""
-        with self._lock:
-            if self._manifest is None and self._folder.is_ours():
-                self._folder.acquire()
-                if self._folder.is_whole():
-                    self._manifest = self._folder.read_manifest()
-            return self._manifest
+        return self._store.read_manifest()
 
     def create(self, manifest: Manifest) -> None:
-        """Make an empty index; what an interrupted attempt left is cleared.
-
-        :raises StoreError: where an index is there already.
-        """
-        with self._lock:
-            self._folder.make()
-            with self._engine_errors():
-                self._shard = create_shard(self._folder.shard, manifest)
-                self._shard.flush()
-            self._folder.write_manifest(manifest)  # last: it says that all the rest is there
-            self._manifest = manifest
+        """Make an empty index."""
+        self._store.create(manifest)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Replace the manifest; payload indexes follow its filter fields."""
-        with self._using() as (shard, before):
-            change_fields(shard, before.filter_fields, manifest.filter_fields)
-            shard.flush()
-            self._folder.write_manifest(manifest)
-            self._manifest = manifest
+        self._store.write_manifest(manifest)
 
     def count(self, filter: Filter | None = None) -> int:  # noqa: A002
         """How many records match."""
-        with self._using() as (shard, _):
-            return shard.count(edge.CountRequest(exact=True, filter=to_filter(filter)))
+        return self._store.count(filter)
 
     def upsert(self, records: Sequence[Record]) -> None:
-        """Write records, in small updates between which other threads may search.
-
-        :raises InvalidInput: where a vector does not fit or is not finite, or an id is there twice; nothing is written.
-        """
-        with self._using() as (_, manifest):
-            if manifest.calibration is None:
-                raise StoreError(f"{self.address}: the manifest needs a calibration before records are written")
-            average_length = manifest.calibration.average_length
-            check_records(records, manifest.embedding.dimension)
-        for batch in batches(records):
-            with self._using() as (shard, _):
-                points = [convert.to_point(record, average_length) for record in batch]
-                before = shard.info().points_count
-                shard.update(edge.UpdateOperation.upsert_points(points))
-                replaced = len(batch) - (shard.info().points_count - before)
-                self._changed(shard, Changes(len(batch), replaced))
+        """Write records, in batches of bounded count and size."""
+        self._store.upsert(records)
 
     def rewrite(self, chunks: Sequence[Chunk]) -> None:
-        """Replace payloads. The engine moves such records out of its graph, so they count as written."""
-        for page in batched(chunks, PAGE):
-            with self._using() as (shard, _):
-                ids = [convert.point_id(chunk.id) for chunk in page]
-                known = {_key(point) for point in shard.retrieve(list(ids), False, False)}
-                for key, chunk in zip(ids, page, strict=True):
-                    if key in known:
-                        shard.update(edge.UpdateOperation.overwrite_payload([key], convert.to_payload(chunk)))
-                self._changed(shard, Changes(len(known), len(known)))
+        """Replace payloads; vectors stay."""
+        self._store.rewrite(chunks)
 
     def delete(self, chunk_ids: Sequence[str]) -> None:
         """Remove records."""
-        for page in batched(chunk_ids, PAGE):
-            with self._using() as (shard, _):
-                before = shard.info().points_count
-                shard.update(edge.UpdateOperation.delete_points([convert.point_id(i) for i in page]))
-                self._changed(shard, Changes(0, before - shard.info().points_count))
+        self._store.delete(chunk_ids)
 
     def entries(self, filter: Filter | None = None) -> Iterator[Entry]:  # noqa: A002
         """The ledger."""
-        compiled = to_filter(filter)
-        offset: Any = None
-        while True:
-            with self._using() as (shard, _):
-                request = edge.ScrollRequest(
-                    offset=offset, limit=PAGE, filter=compiled, with_payload=convert.ENTRY_FIELDS, with_vector=False
-                )
-                points, offset = shard.scroll(request)
-            for point in points:
-                yield convert.to_entry(point.payload or {})
-            if offset is None:
-                return
+        return self._store.entries(filter)
 
     def search(self, query: Query) -> Legs:
-        """Both legs in one call of the engine."""
-        compiled = to_filter(query.filter)
-        legs: dict[str, Any] = {}
-        if query.vector is not None:
-            legs["semantic"] = edge.Query.Nearest(query.vector.tolist(), using=convert.DENSE)
-        if query.terms:
-            terms = convert.to_sparse(query_vector(query.terms))
-            legs["keyword"] = edge.Query.Nearest(terms, using=convert.KEYWORD)
-        params = edge.SearchParams(hnsw_ef=max(_LEAST_EF, query.depth))
-        requests = [
-            edge.QueryRequest(limit=query.depth, query=leg, filter=compiled, params=params) for leg in legs.values()
-        ]
-        with self._using() as (shard, _):
-            answers = shard.query_batch(edge.QueryBatchRequest(requests)) if requests else []
-        found = dict(zip(legs, answers, strict=True))
-        return Legs(
-            _best([(_key(point), _clipped(point.score)) for point in found.get("semantic", [])]),
-            _best([(_key(point), point.score) for point in found.get("keyword", [])]),
-        )
+        """Both legs in one call, one round trip to a server."""
+        return self._store.search(query)
 
     def key(self, chunk_id: str) -> str:
         """A UUID made from the chunk id."""
-        return convert.point_id(chunk_id)
+        return self._store.key(chunk_id)
 
     def fetch(self, keys: Sequence[str]) -> dict[str, Chunk]:
         """Chunks by key."""
-        points = self._retrieve(keys, with_payload=True)
-        return {key: convert.to_chunk(points[key].payload or {}) for key in keys if key in points}
+        return self._store.fetch(keys)
 
     def vectors(self, keys: Sequence[str]) -> dict[str, FloatVector]:
         """Vectors by key."""
-        rows: dict[str, Any] = {key: point.vector for key, point in self._retrieve(keys, with_payload=False).items()}
-        return {key: np.array(row[convert.DENSE], dtype=np.float32) for key, row in rows.items()}
+        return self._store.vectors(keys)
 
     def optimise(self) -> None:
-        """Build graphs and drop what was deleted, where there is enough of either. Searches wait meanwhile.
-
-        :raises StoreError: where it failed; the store goes on as it was.
-        """
-        with self._using() as (shard, _):
-            if not self._folder.changes().are_many(shard.info().points_count):
-                return
-            self._close_shard()
-            try:
-                optimise_in_child(self._folder.shard, self.address)
-            finally:
-                self._open()
-            self._folder.write_changes(Changes())
+        """Build what makes searches quick, where there is something to build."""
+        self._store.optimise()
 
     def destroy(self) -> None:
-        """Remove the index; other files in the folder stay."""
-        with self._lock:
-            if not self._folder.is_ours():
-                return
-            self._folder.acquire()
-            self._manifest = None
-            with self._engine_errors():
-                self._close_shard()
-            self._folder.remove()
+        """Remove the index and nothing else."""
+        self._store.destroy()
 
     def close(self) -> None:
-        """Let go of the shard and of the lock."""
-        with self._lock:
-            self._manifest = None
-            try:
-                with self._engine_errors():
-                    self._close_shard()
-            finally:
-                self._process = None
-                self._folder.release()
-
-    @contextmanager
-    def _using(self) -> Iterator[tuple[edge.EdgeShard, Manifest]]:
-        """The open shard for this thread alone; what the engine raises inside becomes an error of this package."""
-        if self._process not in (None, os.getpid()):  # the engine's threads did not come along: it would hang
-            raise StoreError(f"{self.address} was opened before this process was forked: open it anew in here")
-        with self._lock, self._engine_errors():
-            yield self._open()
-
-    def _open(self) -> tuple[edge.EdgeShard, Manifest]:
-        manifest = self.read_manifest()
-        if manifest is None:
-            raise StoreNotFound(f"{self.address} holds no index yet")
-        if self._shard is None:
-            self._folder.check_shard()
-            with self._engine_errors(self._folder.advice("its data cannot be opened")):
-                self._shard = edge.EdgeShard.load(str(self._folder.shard))
-        self._process = os.getpid()
-        return self._shard, manifest
-
-    @contextmanager
-    def _engine_errors(self, where: str | None = None) -> Iterator[None]:
-        try:
-            with engine_errors(where or self.address):
-                yield
-        except StoreError as error:
-            if is_panic(error.__cause__):
-                self._shard = None  # in an unknown state: the next call loads it again
-            raise
-
-    def _close_shard(self) -> None:
-        shard, self._shard = self._shard, None
-        if shard is not None:
-            shard.flush()
-            shard.close()
-            self._unflushed = 0
-
-    def _changed(self, shard: edge.EdgeShard, new: Changes) -> None:
-        """Note what was written, and flush now and then, so that a crash leaves little to do over."""
-        self._folder.write_changes(self._folder.changes() + new)
-        self._unflushed += new.written + new.removed
-        if self._unflushed >= _FLUSH_EVERY:
-            shard.flush()
-            self._unflushed = 0
-
-    def _retrieve(self, keys: Sequence[str], *, with_payload: bool) -> dict[str, edge.Record]:
-        ids = [key for key in keys if convert.is_point_id(key)]  # the engine fails on others; nothing is there
-        with self._using() as (shard, _):
-            points = shard.retrieve(list(ids), with_payload, [] if with_payload else [convert.DENSE])
-        return {_key(point): point for point in points}
+        """Let go of the folder or of the connection."""
+        self._store.close()
 
 
-def _key(point: edge.ScoredPoint | edge.Record) -> str:
-    return cast("UUID", point.id).hex  # the only kind of id that is written
+def _embedded(path: Path) -> Store:
+    try:
+        from retriever_qdrant.edge_store import EdgeStore
+    except ModuleNotFoundError as error:
+        raise_missing("The embedded Qdrant store", error)
+    return EdgeStore(path)
 
 
-def _clipped(cosine: float) -> float:
-    """Rounding in the engine may go beyond 1."""
-    return cosine if -1.0 <= cosine <= 1.0 else max(-1.0, min(1.0, cosine))
+def _held(client: QdrantClient, collection: str | None, options: ServerOptions | None) -> Store:
+    from retriever_qdrant.connection import Connection
+    from retriever_qdrant.server_store import ServerStore
 
-
-def _best(found: list[tuple[str, float]]) -> list[Candidate]:
-    """Best first; the engine's order of equals is not always the same."""
-    found.sort()
-    found.sort(key=itemgetter(1), reverse=True)
-    return list(map(Candidate._make, found))
+    if collection is None:
+        raise ConfigurationError("with a client the store needs the name of a collection: collection='handbook'")
+    settings = options or ServerOptions()
+    return ServerStore(Connection.over(client, collection, settings), settings)

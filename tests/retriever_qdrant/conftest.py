@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from retriever.manifest import Manifest
-from retriever_qdrant import QdrantStore
+from retriever_qdrant.edge_store import EdgeStore
 
 sys.path.append(str(Path(__file__).parent))  # with --import-mode=importlib pytest leaves it out
 from qdrant_samples import make_manifest
@@ -21,12 +21,12 @@ def manifest() -> Manifest:
 
 
 @pytest.fixture
-def open_store() -> Iterator[Callable[[Path], QdrantStore]]:
+def open_store() -> Iterator[Callable[[Path], EdgeStore]]:
     """Opens stores that the test may leave open."""
     stores = []
 
-    def build(path: Path) -> QdrantStore:
-        stores.append(QdrantStore(path))
+    def build(path: Path) -> EdgeStore:
+        stores.append(EdgeStore(path))
         return stores[-1]
 
     yield build
@@ -35,7 +35,7 @@ def open_store() -> Iterator[Callable[[Path], QdrantStore]]:
 
 
 @pytest.fixture
-def store(tmp_path: Path, manifest: Manifest, open_store: Callable[[Path], QdrantStore]) -> QdrantStore:
+def store(tmp_path: Path, manifest: Manifest, open_store: Callable[[Path], EdgeStore]) -> EdgeStore:
     """An empty index."""
     store = open_store(tmp_path / "index")
     store.create(manifest)

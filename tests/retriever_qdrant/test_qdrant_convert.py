@@ -14,7 +14,7 @@ from qdrant_strategies import DRIFTING, NUMBERS, metadata
 
 from retriever.metadata import record_hash
 from retriever.types import Chunk
-from retriever_qdrant import convert, numbers
+from retriever_qdrant import numbers, payload
 
 floats = st.floats(allow_nan=False, allow_infinity=False)
 unicode = st.text(st.characters(exclude_categories=["Cs"]))
@@ -88,10 +88,10 @@ def test_the_engine_does_change_floats(store):
     store.count()
     store._shard.update(
         edge.UpdateOperation.upsert_points(
-            [edge.Point(convert.point_id("c"), {"dense": [1.0, 0, 0, 0]}, {"floats": DRIFTING})]
+            [edge.Point(payload.point_id("c"), {"dense": [1.0, 0, 0, 0]}, {"floats": DRIFTING})]
         )
     )
-    [point] = store._shard.retrieve([convert.point_id("c")], True, False)
+    [point] = store._shard.retrieve([payload.point_id("c")], True, False)
     pairs = zip(point.payload["floats"], DRIFTING, strict=True)
     assert all(back != value for back, value in pairs)
 
@@ -106,7 +106,7 @@ def test_what_is_not_split_survives(store, values):
 
 def test_plain_numbers_are_not_split():
     chunk = make_chunk("c", {"price": 19.99, "year": 2024, "time": 1732190000.25, "none": 0.0, "list": [1.5, -3.25]})
-    assert not {"split", "floats"} & set(convert.to_payload(chunk))
+    assert not {"split", "floats"} & set(payload.to_payload(chunk))
     assert not any(map(numbers.survives_json, DRIFTING))
 
 
@@ -122,8 +122,8 @@ def test_split_numbers_order_like_floats(one, other):
 
 def test_keys_are_fixed_for_ever():
     """They are stored: another namespace would lose every record."""
-    assert convert.point_id("0123456789abcdef0123456789abcdef") == "e4350b15dd2052ba96b9b42bd35af6d7"
-    assert convert.is_point_id(convert.point_id("any"))
+    assert payload.point_id("0123456789abcdef0123456789abcdef") == "e4350b15dd2052ba96b9b42bd35af6d7"
+    assert payload.is_point_id(payload.point_id("any"))
     assert not any(
-        map(convert.is_point_id, ["", "any", convert.point_id("any").upper(), "{" + convert.point_id("any") + "}"])
+        map(payload.is_point_id, ["", "any", payload.point_id("any").upper(), "{" + payload.point_id("any") + "}"])
     )

@@ -37,8 +37,8 @@ def test_constructing_touches_nothing(tmp_path):
 
 def test_addresses():
     assert QdrantStore.from_address(parse_address("./a b")).address == "qdrant:a b"
-    with pytest.raises(ConfigurationError, match="folders only"):
-        QdrantStore.from_address(parse_address("qdrant://host:6334/name"))
+    with pytest.raises(ConfigurationError, match="which collection"):
+        QdrantStore.from_address(parse_address("qdrant://host:6334"))
     with pytest.raises(ConfigurationError, match="which folder"):
         QdrantStore.from_address(parse_address("qdrant:"))
 

@@ -126,7 +126,7 @@ def test_many_deletions_are_cleared(filled):
 
 
 def test_optimisation_does_nothing_where_little_changed(store, monkeypatch):
-    monkeypatch.setattr("retriever_qdrant.store.optimise_in_child", lambda *_: pytest.fail("started a child"))
+    monkeypatch.setattr("retriever_qdrant.edge_store.optimise_in_child", lambda *_: pytest.fail("started a child"))
     store.upsert([make_record("a")])
     store.optimise()
     assert store._folder.changes() == Changes(1, 0)

@@ -1,0 +1,105 @@
+"""Sending points in requests that a server takes: of bounded size, and halved where even that is too much."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Generic, TypeVar
+
+from retriever.errors import RecordsRefused, StoreUnavailable
+from retriever.stores import Record
+from retriever.types import Chunk, Metadata
+from retriever_qdrant.batches import MOST_RECORDS
+from retriever_qdrant.server_errors import RequestTooLarge
+
+T = TypeVar("T", Record, Chunk)
+
+MOST_BYTES = 8 * 2**20
+"""Bytes a request, about, unless a single record has more."""
+
+REQUEST_LIMIT = 32 * 2**20
+"""Bytes that a server takes over REST, unless it was told otherwise."""
+
+_SHOWN = 5
+
+
+class Sender(Generic[T]):
+    """Sends records or chunks, and keeps account of those that were too large.
+
+    :param send: writes some of them in one request; ``retry`` is False where another attempt cannot help.
+    """
+
+    def __init__(self, send: Callable[[Sequence[T], bool], None]) -> None:
+        self._send: Callable[[Sequence[T], bool], None] = send
+        self._refused: dict[str, str] = {}
+
+    def run(self, items: Sequence[T], where: str) -> None:
+        """Write all that the server takes.
+
+        :param items: any number.
+        :param where: the store's address, for messages.
+        :raises RecordsRefused: at the end, naming those that are too large by themselves.
+        :raises StoreError: where it fails for another reason; what was sent before is written.
+        """
+        for batch in bounded(items):
+            self._halving(batch)
+        if self._refused:
+            shown = ", ".join(list(self._refused)[:_SHOWN])
+            more = f" and {len(self._refused) - _SHOWN} more" if len(self._refused) > _SHOWN else ""
+            reason = next(iter(self._refused.values()))
+            raise RecordsRefused(
+                f"{where}: too large for one request: chunk {shown}{more} ({reason}); make them smaller, or raise the "
+                "server's service.max_request_size_mb",
+                list(self._refused),
+            )
+
+    def _halving(self, batch: Sequence[T]) -> None:
+        alone = len(batch) == 1
+        # A server may hang up on a request that is too large before it has read it all: no reason to come again.
+        oversize = alone and weight(batch[0]) > REQUEST_LIMIT
+        try:
+            self._send(batch, not oversize)
+        except (RequestTooLarge, StoreUnavailable) as error:
+            if isinstance(error, StoreUnavailable) and not oversize:
+                raise
+            if alone:
+                self._refused[_id(batch[0])] = str(error)
+            else:
+                middle = len(batch) // 2
+                self._halving(batch[:middle])
+                self._halving(batch[middle:])
+
+
+def bounded(items: Iterable[T]) -> Iterator[list[T]]:
+    """Cut records or chunks into batches of bounded count and size, in order.
+
+    :param items: any number.
+    """
+    batch: list[T] = []
+    size = 0
+    for item in items:
+        more = weight(item)
+        if batch and (len(batch) == MOST_RECORDS or size + more > MOST_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += more
+    if batch:
+        yield batch
+
+
+def weight(item: Record | Chunk) -> int:
+    """About how many bytes of JSON: a number of a vector takes some 20, a term of a sparse one 30.
+
+    :param item: to be sent.
+    """
+    if isinstance(item, Record):
+        return 20 * item.vector.size + 30 * len(item.terms) + weight(item.chunk)
+    return 400 + len(item.text.encode()) + _metadata_weight(item.metadata)
+
+
+def _metadata_weight(metadata: Metadata) -> int:
+    return sum(len(key) + len(str(value).encode()) for key, value in metadata.items())
+
+
+def _id(item: Record | Chunk) -> str:
+    return item.chunk.id if isinstance(item, Record) else item.id

@@ -1,0 +1,31 @@
+"""Checking records before anything is written: a store's own check may come after it has written their neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from retriever.errors import InvalidInput
+from retriever.stores import Record
+
+
+def check_records(records: Sequence[Record], dimension: int) -> None:
+    """Refuse what a store would take without a word, or write half of.
+
+    :param records: all that shall be written.
+    :param dimension: of the index.
+    :raises InvalidInput: naming the chunk.
+    """
+    seen: set[str] = set()
+    for record in records:
+        chunk_id = record.chunk.id
+        if chunk_id in seen:
+            raise InvalidInput(f"chunk {chunk_id} is there twice")
+        seen.add(chunk_id)
+        if record.vector.shape != (dimension,):
+            raise InvalidInput(
+                f"chunk {chunk_id}: its vector has shape {record.vector.shape}, the index has {dimension} dimensions"
+            )
+        if not np.isfinite(record.vector).all():
+            raise InvalidInput(f"chunk {chunk_id}: its vector holds NaN or infinity")
