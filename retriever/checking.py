@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +18,11 @@ def check_records(records: Sequence[Record], dimension: int) -> None:
     :param dimension: of the index.
     :raises InvalidInput: naming the chunk.
     """
+    with np.errstate(over="ignore", invalid="ignore"):
+        _check(records, dimension)
+
+
+def _check(records: Sequence[Record], dimension: int) -> None:
     seen: set[str] = set()
     for record in records:
         chunk_id = record.chunk.id
@@ -27,5 +33,6 @@ def check_records(records: Sequence[Record], dimension: int) -> None:
             raise InvalidInput(
                 f"chunk {chunk_id}: its vector has shape {record.vector.shape}, the index has {dimension} dimensions"
             )
-        if not np.isfinite(record.vector).all():
+        # The square is finite unless a number is not, or some are so large that it overflows: only then look at each.
+        if not math.isfinite(record.vector @ record.vector) and not np.isfinite(record.vector).all():
             raise InvalidInput(f"chunk {chunk_id}: its vector holds NaN or infinity")

@@ -100,7 +100,7 @@ class Collection:
         """
         legs: dict[str, tuple[str, Any]] = {}
         if query.vector is not None:
-            legs["semantic"] = (self._dense, direction(query.vector))
+            legs["semantic"] = (self._dense, direction(query.vector).tolist())
         if query.terms:
             legs["keyword"] = (self._keyword, to_sparse(query_vector(query.terms)))
         if not legs:

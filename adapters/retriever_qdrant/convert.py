@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import qdrant_edge as edge
 
 from retriever.keyword.bm25 import SparseVector, document_vector
@@ -18,7 +19,8 @@ def to_point(record: Record, average_length: float) -> edge.Point:
     :param record: with clean metadata.
     :param average_length: of the manifest's calibration.
     """
-    vectors: dict[str, Any] = {DENSE: direction(record.vector)}
+    # The engine reads a buffer quicker than numpy makes a list.
+    vectors: dict[str, Any] = {DENSE: np.ascontiguousarray(direction(record.vector), dtype=np.float32).data}
     if record.terms:
         vectors[KEYWORD] = to_sparse(document_vector(record.terms, average_length))
     return edge.Point(point_id(record.chunk.id), vectors, to_payload(record.chunk))

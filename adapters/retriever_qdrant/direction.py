@@ -7,7 +7,7 @@ import numpy as np
 from retriever.types import FloatVector
 
 
-def direction(vector: FloatVector) -> list[float]:
+def direction(vector: FloatVector) -> FloatVector:
     """The vector as the engine shall have it: of length 1, unless it is zero, or so near that the engine can do it.
 
     :param vector: finite.
@@ -15,7 +15,7 @@ def direction(vector: FloatVector) -> list[float]:
     with np.errstate(over="ignore"):
         square = float(vector @ vector)
     if 0.25 < square < 4.0:  # nearly all: embeddings have length 1
-        return vector.tolist()  # type: ignore[no-any-return]
+        return vector
     exact = vector.astype(np.float64)
     norm = float(np.linalg.norm(exact))
-    return (exact / norm if norm else exact).tolist()  # type: ignore[no-any-return]
+    return (exact / norm).astype(np.float32) if norm else vector

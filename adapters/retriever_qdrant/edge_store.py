@@ -149,7 +149,7 @@ class EdgeStore:
         compiled = FILTERS.compile(query.filter)
         legs: dict[str, Any] = {}
         if query.vector is not None:
-            legs["semantic"] = edge.Query.Nearest(direction(query.vector), using=payload.DENSE)
+            legs["semantic"] = edge.Query.Nearest(direction(query.vector).tolist(), using=payload.DENSE)
         if query.terms:
             terms = convert.to_sparse(query_vector(query.terms))
             legs["keyword"] = edge.Query.Nearest(terms, using=payload.KEYWORD)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _EXACT_POWER = 22  # 10.0**22 is the last power of ten without error
+_EXACT_INTEGER = 2**53
 _LOW = 2**32
 _SIGN = 2**63
 
@@ -23,6 +24,8 @@ def survives_json(value: float) -> bool:
 
     :param value: finite.
     """
+    if value.is_integer() and abs(value) <= _EXACT_INTEGER:
+        return True
     mantissa, _, exponent = repr(abs(value)).partition("e")
     whole, _, fraction = mantissa.partition(".")
     power = int(exponent or 0) - len(fraction)

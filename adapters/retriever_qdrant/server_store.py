@@ -242,7 +242,7 @@ def _manifest_text(info: models.CollectionInfo, where: str) -> str:
 
 
 def _to_point(record: Record, average_length: float) -> models.PointStruct:
-    vectors: dict[str, Any] = {payload.DENSE: direction(record.vector)}
+    vectors: dict[str, Any] = {payload.DENSE: direction(record.vector).tolist()}
     if record.terms:
         vectors[payload.KEYWORD] = to_sparse(document_vector(record.terms, average_length))
     return models.PointStruct(
