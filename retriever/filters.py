@@ -22,7 +22,7 @@ What the operators mean, on every store:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
@@ -59,6 +59,17 @@ class In:
 
     key: Key
     operands: tuple[Scalar, ...]
+    _known: frozenset[tuple[str, Scalar]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_known", frozenset((family(operand), operand) for operand in self.operands))
+
+    def has(self, value: Scalar) -> bool:
+        """Whether a value equals one of the operands, of which there may be thousands.
+
+        :param value: not a list.
+        """
+        return (family(value), value) in self._known
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,9 +264,8 @@ def matches(condition: Filter | None, chunk: Chunk) -> bool:
             return not matches(child, chunk)
         case Exists(key):
             return bool(_values(key, chunk)[0])
-        case In(key, operands):
-            values, _ = _values(key, chunk)
-            return any(_equal(value, operand) for value in values for operand in operands)
+        case In(key):
+            return any(map(condition.has, _values(key, chunk)[0]))
         case Compare(key, operator, operand):
             return _compare(*_values(key, chunk), operator, operand)
 

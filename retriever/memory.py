@@ -7,17 +7,19 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
 from retriever.address import Address
-from retriever.errors import ConfigurationError, StoreError, StoreNotFound
+from retriever.checking import check_records
+from retriever.errors import ConfigurationError, InvalidInput, StoreError, StoreNotFound
 from retriever.filters import Filter, matches
 from retriever.keyword.bm25 import K1, B, idf
 from retriever.manifest import Manifest
 from retriever.metadata import record_hash
 from retriever.stores import Candidate, Entry, Legs, Query, Record
-from retriever.types import Chunk, FloatVector
+from retriever.types import Chunk, FloatVector, Metadata
 
 
 class MemoryStore:
@@ -60,7 +62,7 @@ class MemoryStore:
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Replace the manifest."""
-        self._check_created()
+        self._created()
         self._manifest = manifest
 
     def count(self, filter: Filter | None = None) -> int:  # noqa: A002
@@ -68,21 +70,27 @@ class MemoryStore:
         return sum(1 for _ in self._matching(filter))
 
     def upsert(self, records: Sequence[Record]) -> None:
-        """Write records, each with its vector scaled to length 1."""
-        self._check_created()
+        """Write records, each with its vector scaled to length 1.
+
+        :raises InvalidInput: where a vector does not fit or is not finite, or an id is there twice; nothing is written.
+        """
+        check_records(records, self._created().embedding.dimension)
         with self._lock:
             for record in records:
-                self._records[record.chunk.id] = replace(record, vector=_unit(record.vector))
+                own = Record(_own(record.chunk), _unit(record.vector), dict(record.terms))
+                self._records[record.chunk.id] = own
 
     def rewrite(self, chunks: Sequence[Chunk]) -> None:
         """Replace span, source and metadata."""
+        self._created()
         with self._lock:
             for chunk in chunks:
                 if chunk.id in self._records:
-                    self._records[chunk.id] = replace(self._records[chunk.id], chunk=chunk)
+                    self._records[chunk.id] = replace(self._records[chunk.id], chunk=_own(chunk))
 
     def delete(self, chunk_ids: Sequence[str]) -> None:
         """Remove records."""
+        self._created()
         with self._lock:
             for chunk_id in chunk_ids:
                 self._records.pop(chunk_id, None)
@@ -94,12 +102,18 @@ class MemoryStore:
             yield Entry(chunk.id, chunk.document_id, chunk.source, record_hash(chunk))
 
     def search(self, query: Query) -> Legs:
-        """Both legs by looking at every record."""
+        """Both legs by looking at every record.
+
+        :raises InvalidInput: for a vector of another dimension.
+        """
+        dimension = self._created().embedding.dimension
+        if query.vector is not None and query.vector.shape != (dimension,):
+            raise InvalidInput(f"the query has shape {query.vector.shape}, the index has {dimension} dimensions")
         found = list(self._matching(query.filter))
         semantic: list[Candidate] = []
         keyword: list[Candidate] = []
         if query.vector is not None and found:
-            scores = np.stack([record.vector for record in found]) @ _unit(query.vector)
+            scores = (np.stack([record.vector for record in found]) @ _unit(query.vector)).clip(-1.0, 1.0)
             pairs = zip(found, scores.tolist(), strict=True)
             semantic = _best((Candidate(r.chunk.id, score) for r, score in pairs), query.depth)
         if query.terms:
@@ -112,31 +126,37 @@ class MemoryStore:
 
     def fetch(self, keys: Sequence[str]) -> dict[str, Chunk]:
         """Chunks by id."""
+        self._created()
         with self._lock:
             return {key: self._records[key].chunk for key in keys if key in self._records}
 
     def vectors(self, keys: Sequence[str]) -> dict[str, FloatVector]:
         """Vectors by id."""
+        self._created()
         with self._lock:
             return {key: self._records[key].vector for key in keys if key in self._records}
 
     def optimise(self) -> None:
         """Nothing to build."""
+        self._created()
 
     def destroy(self) -> None:
         """Forget everything."""
-        self._manifest = None
-        self._records = {}
+        with self._lock:
+            self._manifest = None
+            self._records = {}
 
     def close(self) -> None:
         """Nothing to let go of."""
 
-    def _check_created(self) -> None:
-        if self._manifest is None:
+    def _created(self) -> Manifest:
+        manifest = self._manifest
+        if manifest is None:
             raise StoreNotFound(f"{self.address} holds no index yet")
+        return manifest
 
     def _matching(self, condition: Filter | None) -> Iterator[Record]:
-        self._check_created()
+        self._created()
         with self._lock:
             records = list(self._records.values())
         return (record for record in records if matches(condition, record.chunk))
@@ -155,9 +175,17 @@ class MemoryStore:
                 yield Candidate(record.chunk.id, sum(w * tf * (K1 + 1) / (tf + norm) for tf, w in shared))
 
 
+def _own(chunk: Chunk) -> Chunk:
+    """A copy that the caller cannot change."""
+    metadata = {k: v if isinstance(v, str | int | float) else list(v) for k, v in chunk.metadata.items()}
+    return replace(chunk, metadata=cast("Metadata", metadata))
+
+
 def _unit(vector: np.ndarray) -> np.ndarray:
-    norm = float(np.linalg.norm(vector))
-    return (vector / norm if norm else vector).astype(np.float32)
+    """In double precision, where the squares of no float32 vanish or overflow."""
+    exact = vector.astype(np.float64)
+    norm = float(np.linalg.norm(exact))
+    return (exact / norm if norm else exact).astype(np.float32)
 
 
 def _best(candidates: Iterator[Candidate], depth: int) -> list[Candidate]:

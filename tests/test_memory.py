@@ -1,7 +1,6 @@
 """The exact store: what every other store is measured by, so it is measured by hand."""
 
 import math
-import threading
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from retriever.address import parse_address
 from retriever.embedding.hashed import HashedConfig, HashedEmbedding
 from retriever.errors import ConfigurationError, StoreError, StoreNotFound
-from retriever.filters import Reserved, matches, matching, parse_filter
+from retriever.filters import matches, parse_filter
 from retriever.identity import make_manifest
 from retriever.memory import MemoryStore
 from retriever.metadata import record_hash
@@ -152,37 +151,6 @@ def test_records_without_terms():
     assert store.search(Query(5, terms={})).keyword == []
 
 
-def test_a_record_is_replaced_whole():
-    store = filled([record("a", (1, 0, 0, 0), {"x": 1}, {"k": 1, "l": 2})])
-    new = record("a", (0, 2, 0, 0), {"y": 1}, {"m": 3}, text="other")
-    store.upsert([new])
-    assert store.count() == 1
-    assert store.fetch(["a"]) == {"a": new.chunk}
-    assert store.vectors(["a"])["a"].tolist() == [0, 1, 0, 0]
-    assert store.search(Query(5, terms={"x": 1})).keyword == []
-    assert [key for key, _ in store.search(Query(5, terms={"y": 1})).keyword] == ["a"]
-    assert list(store.entries()) == [Entry("a", "d", new.chunk.source, record_hash(new.chunk))]
-
-
-def test_rewriting_keeps_vector_and_terms():
-    store = filled([record("a", (0, 3, 0, 0), {"x": 1}, {"k": 1})])
-    moved = Chunk("a", "d", "text", 10, 14, {"k": 2}, "other")
-    store.rewrite([moved, Chunk("unknown", "d", "t", 0, 1)])
-    assert store.fetch(["a", "unknown"]) == {"a": moved}
-    assert store.vectors(["a"])["a"].tolist() == [0, 1, 0, 0]
-    assert store.search(Query(5, terms={"x": 1}, filter=parse_filter({"k": 2}))).keyword
-    assert [entry.hash for entry in store.entries()] == [record_hash(moved)]
-
-
-def test_deleting():
-    store = filled([record("a", terms={"x": 1}), record("b", terms={"x": 1})])
-    store.delete(["a", "unknown", "a"])
-    assert list(store.fetch(["a", "b"])) == ["b"]
-    assert [key for key, _ in store.search(Query(5, terms={"x": 1})).keyword] == ["b"]
-    store.delete([])
-    assert store.count() == 1
-
-
 @given(records, conditions)
 def test_count_and_ledger_agree_with_the_filter(made, condition):
     store = filled(made)
@@ -194,44 +162,6 @@ def test_count_and_ledger_agree_with_the_filter(made, condition):
     for entry in listed:
         chunk = expected[entry.chunk_id]
         assert entry == Entry(chunk.id, chunk.document_id, chunk.source, record_hash(chunk))
-
-
-def test_the_ledger_of_some_documents():
-    store = filled([record("a", document="x"), record("b", document="y"), record("c", document="z")])
-    found = store.entries(matching(["x", "z", "w"], Reserved.DOCUMENT))
-    assert sorted(entry.chunk_id for entry in found) == ["a", "c"]
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-def test_any_unicode_comes_back(text, name):
-    made = record("a", text=text, metadata={name: text}, document=name, source=text)
-    store = filled([made])
-    assert store.fetch(["a"]) == {"a": made.chunk}
-    assert store.count(parse_filter({"$and": [{"$document": name}, {"$source": text}]})) == 1
-
-
-@pytest.mark.parametrize(
-    "text", ["\0", "a\0b", "\u202eabc", "e\u0301", "👩\u200d👧", "\ufeff\U0010ffff", "x" * 1_000_000]
-)
-def test_odd_texts_come_back(text):
-    store = filled([record("a", text=text, terms={text: 1})])
-    assert store.fetch(["a"])["a"].text == text
-    assert store.search(Query(1, terms={text: 1})).keyword
-
-
-def test_the_callers_vector_stays_as_it_is():
-    vector = np.array([3, 4, 0, 0], dtype=np.float32)
-    store = filled([Record(Chunk("a", "d", "t", 0, 1), vector, {})])
-    assert vector.tolist() == [3, 4, 0, 0]
-    assert store.vectors(["a"])["a"] == pytest.approx([0.6, 0.8, 0, 0])
-    assert store.vectors(["a"])["a"].dtype == np.float32
-
-
-def test_vectors_come_by_key_without_those_that_are_missing():
-    store = filled([record("a", (1, 0, 0, 0)), record("b", (0, 1, 0, 0))])
-    found = store.vectors(["b", "a", "b", "gone"])
-    assert {key: row.argmax() for key, row in found.items()} == {"a": 0, "b": 1}
-    assert store.vectors([]) == {}
 
 
 def test_nothing_is_written_where_there_is_no_index():
@@ -268,27 +198,3 @@ def test_addresses():
     assert MemoryStore.from_address(parse_address("memory:")).address == "memory:"
     with pytest.raises(ConfigurationError, match="a memory store has no server"):
         MemoryStore.from_address(parse_address("memory://host/x"))
-
-
-def test_several_threads_write_and_search():
-    store = filled([])
-    failures = []
-
-    def work(name):
-        try:
-            for n in range(50):
-                store.upsert([record(f"{name}-{n}", terms={"x": 1})])
-                found = store.search(Query(5, vector=np.ones(4, dtype=np.float32), terms={"x": 1}))
-                assert found.keyword
-                if n % 2:
-                    store.delete([f"{name}-{n}"])
-        except Exception as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    assert store.count() == 100

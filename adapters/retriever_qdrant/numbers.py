@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _EXACT_POWER = 22  # 10.0**22 is the last power of ten without error
-_EXACT_INTEGER = 2**53
+_EXACT_INTEGER = 2**53 // 10  # as its digits are written with a zero behind the point
 _LOW = 2**32
 _SIGN = 2**63
 

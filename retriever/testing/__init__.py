@@ -1,5 +1,46 @@
-"""For testing programs and plug-ins that build on this package: fakes that are real subclasses."""
+"""For testing programs and plug-ins that build on this package: shipped, so that a third party's adapter can be judged.
 
-from retriever.testing.embeddings import CountingEmbedding
+    class TestMyStore(StoreContract):
+        @pytest.fixture
+        def new_store(self, tmp_path):
+            return lambda name="index": MyStore(tmp_path / name)
 
-__all__ = ["CountingEmbedding"]
+:class:`StoreContract` and what it is made of need pytest and hypothesis (the extra ``dev`` has them);
+:class:`CountingEmbedding` and the servers need neither. Names are imported when they are first used.
+"""
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from retriever.testing.base import NewStore as NewStore
+    from retriever.testing.contract import StoreContract as StoreContract
+    from retriever.testing.embeddings import CountingEmbedding as CountingEmbedding
+    from retriever.testing.servers import chroma_server as chroma_server
+
+_HOME = {
+    "NewStore": "base",
+    "StoreContract": "contract",
+    "CountingEmbedding": "embeddings",
+    "chroma_server": "servers",
+}
+_ASSERTING = ("contract", "filtering", "lifecycle", "load", "machine", "oracle", "records", "searching", "writing")
+
+__all__ = sorted(_HOME)
+
+_pytest = sys.modules.get("pytest")
+if _pytest is not None:  # then a failing assertion of the contract shows its values, as one in a test module does
+    _pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _ASSERTING))
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

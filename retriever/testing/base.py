@@ -1,0 +1,58 @@
+"""What the parts of the contract share: the fixture they ask for, and what a class of tests may say of its store."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+from retriever.stores import Store
+from retriever.testing.samples import make_manifest
+
+
+class NewStore(Protocol):
+    """What the fixture ``new_store`` gives: a factory of stores."""
+
+    def __call__(self, name: str = "index") -> Store:
+        """A new object for the place of this name, with no call made on it.
+
+        Within a test, equal names are the same place and others are other places; all places begin empty. What was
+        made is closed and removed by the fixture when the test is over.
+        """
+
+
+class ContractPart:
+    """Base of the parts of :class:`retriever.testing.StoreContract`."""
+
+    cannot_reopen: ClassVar[str] = ""
+    """Why an index is gone with the object that made it; the test of reopening is then an expected failure that says
+    so. Empty where another object on the same place finds the index."""
+
+    bm25_tolerance: ClassVar[float] = 1e-3
+    """How far, relatively, a keyword score may be from exact BM25: engines may round the lengths of records."""
+
+    most_examples: ClassVar[int] = 1_000
+    """No more random examples a law than this, whatever the profile of hypothesis says: for slow stores."""
+
+    @pytest.fixture
+    def store(self, new_store: NewStore) -> Store:
+        """An empty index."""
+        store = new_store()
+        store.create(make_manifest())
+        return store
+
+    def law_settings(self, share: float = 1.0) -> settings:
+        """Settings for a law or a state machine.
+
+        :param share: of the examples that the profile asks for.
+        """
+        profile = settings()
+        return settings(
+            profile,
+            max_examples=max(1, int(min(profile.max_examples, self.most_examples) * share)),
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            stateful_step_count=20,
+            phases=[phase for phase in profile.phases if phase is not Phase.explain],  # takes minutes on real stores
+        )
