@@ -42,9 +42,8 @@ class Salvage:
     records: Iterator[Salvaged]
 
 
-@runtime_checkable
-class Repairable(Protocol):
-    """What a store adds to the protocol of stores if its indexes can be rebuilt."""
+class Repair(Protocol):
+    """The parts of a repair that a store knows how to do."""
 
     def salvage(self) -> Salvage | None:
         """Read without the engine; None where there is no index, or :meth:`replace` was interrupted.
@@ -53,10 +52,21 @@ class Repairable(Protocol):
         """
 
     def replacement(self) -> Store:
-        """The store beside this one that shall take its place; it may hold what an interrupted repair wrote."""
+        """The store that shall take the damaged one's place; it may hold what an interrupted repair wrote."""
 
     def replace(self) -> bool:
-        """Put the replacement in this store's place; False where there is none. Can be interrupted and repeated."""
+        """Put the replacement in its place; False where there is none. Can be interrupted and repeated."""
+
+
+@runtime_checkable
+class Repairable(Protocol):
+    """What a store adds to the protocol of stores if its indexes can be rebuilt."""
+
+    def repair(self) -> Repair:
+        """How to rebuild this index; nothing is opened yet.
+
+        :raises ConfigurationError: where it cannot be done from here.
+        """
 
 
 @dataclass(slots=True)
@@ -92,21 +102,21 @@ def repair_index(store: PathInput | Store, *, progress: RepairProgress | None = 
                 f"{place.address} has no repair: look with retriever verify; if it is damaged, restore a backup, or "
                 "delete it and index the sources again"
             )
-        return _repair(place, place.address, progress or (lambda _: None))
+        return _rebuild(place.repair(), place.address, progress or (lambda _: None))
     finally:
         place.close()
 
 
-def _repair(place: Repairable, address: str, progress: RepairProgress) -> RepairReport:
+def _rebuild(repair: Repair, address: str, progress: RepairProgress) -> RepairReport:
     report = RepairReport()
-    salvage = place.salvage()
+    salvage = repair.salvage()
     if salvage is not None:
-        replacement = place.replacement()
+        replacement = repair.replacement()
         try:
             _Rebuilding(replacement, salvage, address, report, progress).run()
         finally:
             replacement.close()
-    if not place.replace():
+    if not repair.replace():
         raise StoreNotFound(f"there is no index at {address}")
     return report
 

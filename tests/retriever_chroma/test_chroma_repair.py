@@ -1,0 +1,130 @@
+"""Collections whose files are damaged, and what repair makes of them."""
+
+import shutil
+from pathlib import Path
+
+import chromadb
+import pytest
+
+from retriever import ConfigurationError, Document, Retriever, StoreDamaged, StoreNotFound, repair_index
+from retriever.indexing import BATCH
+from retriever.repairing import Repairable
+from retriever_chroma import ChromaStore
+from retriever_chroma.repair import FolderRepair
+
+COUNT = 1_500  # more than Chroma keeps in its queue
+METADATA = {"n": 1, "tags": ["a", "b"], "mixed": [1, 2.5], "float": 0.1 + 0.2, "chroma:document": "x", "flag": True}
+
+
+@pytest.fixture
+def folder(tmp_path, counting):
+    with Retriever.open(f"chroma:{tmp_path / 'db'}", embedding="counting") as retriever:
+        retriever.index(Document(f"d{n}", f"Text number{n} about things.", METADATA | {"n": n}) for n in range(COUNT))
+    counting.reset()
+    return tmp_path / "db"
+
+
+def graph(folder: Path) -> Path:
+    (file,) = folder.glob("*-*/data_level0.bin")
+    return file
+
+
+def kill_marker(folder: Path) -> None:
+    """As if the process had been killed."""
+    (folder / ".retriever" / "clean").unlink()
+
+
+def fill_with_ones(file: Path) -> None:
+    file.write_bytes(b"\xff" * file.stat().st_size)
+
+
+def cut(file: Path) -> None:
+    (file.parent / "index_metadata.pickle").write_bytes(b"\x80")
+
+
+def remove(file: Path) -> None:
+    (file.parent / "link_lists.bin").unlink()
+
+
+def check_sound(folder, counting):
+    with Retriever.open(f"chroma:{folder}") as retriever:
+        assert retriever.verify().problems == []
+        assert retriever.store.count() == COUNT
+        hit = retriever.search("number77", 1, mode="keyword", filter={"n": 77})[0]
+        assert (hit.document_id, dict(hit.chunk.metadata)) == ("d77", METADATA | {"n": 77})
+        assert retriever.search("Text number78 about things.", 1, mode="semantic")[0].document_id == "d78"
+        counting.reset()
+        again = retriever.index([Document("d1", "Text number1 about things.", METADATA | {"n": 1})])
+        assert (again.skipped, again.added, again.updated) == (1, 0, 0)
+        with pytest.raises(StoreNotFound):
+            Retriever.open(f"chroma:{folder}#retriever.repair")
+
+
+@pytest.mark.parametrize("damage", [fill_with_ones, cut, remove])
+def test_a_damaged_collection_is_refused_and_repaired(folder, damage, counting):
+    damage(graph(folder))
+    kill_marker(folder)
+    with pytest.raises(StoreDamaged, match=r"retriever repair --store chroma:") as caught:
+        Retriever.open(f"chroma:{folder}").search("number77")
+    assert str(folder) in str(caught.value)
+    seen = []
+    report = repair_index(f"chroma:{folder}", progress=lambda done: seen.append(done.chunks))
+    assert report.chunks == seen[-1] == COUNT
+    assert 0 < report.embedded < COUNT, "the vectors of the queue were taken as they are"
+    assert 0 < len(counting.documents) <= report.embedded + 8, "canaries apart"
+    check_sound(folder, counting)
+
+
+def test_an_interrupted_repair_goes_on(folder, counting):
+    fill_with_ones(graph(folder))
+    kill_marker(folder)
+
+    class Enough(Exception):
+        pass
+
+    def stop(done):
+        if done.chunks >= 2 * BATCH:
+            raise Enough
+
+    with pytest.raises(Enough):
+        repair_index(f"chroma:{folder}", progress=stop)
+    counting.reset()
+    assert repair_index(f"chroma:{folder}").chunks == COUNT
+    assert len(counting.documents) <= COUNT - 2 * BATCH + 8
+    check_sound(folder, counting)
+
+
+def test_a_repair_that_was_interrupted_before_its_last_step(folder, counting):
+    client = chromadb.PersistentClient(folder)
+    client.get_collection("retriever", embedding_function=None).modify(name="retriever.repair")
+    client.close()
+    assert repair_index(f"chroma:{folder}").chunks == 0
+    check_sound(folder, counting)
+
+
+def test_a_sound_collection_can_be_repaired_too_and_others_stay(folder, counting):
+    with Retriever.open(f"chroma:{folder}#other", embedding="counting") as other:
+        other.index([Document("o", "Something else.")])
+    assert repair_index(f"chroma:{folder}").chunks == COUNT
+    check_sound(folder, counting)
+    with Retriever.open(f"chroma:{folder}#other") as other:
+        assert other.search("something", 1)[0].document_id == "o"
+
+
+def test_where_nothing_can_be_repaired(folder, tmp_path, counting):
+    with pytest.raises(StoreNotFound, match="no index"):
+        repair_index(f"chroma:{tmp_path / 'nothing'}")
+    assert not (tmp_path / "nothing").exists()
+    assert isinstance(ChromaStore(), Repairable)
+    for store in (ChromaStore(), "chroma://127.0.0.1:1/docs", "memory:", tmp_path / "edge"):
+        with pytest.raises(ConfigurationError, match="repair"):
+            repair_index(store)
+    (folder / "chroma.sqlite3").write_bytes(b"\0" * 5_000)
+    with pytest.raises(StoreDamaged, match="SQLite"):
+        repair_index(f"chroma:{folder}")
+
+
+def test_the_address_names_the_collection(folder):
+    assert isinstance(ChromaStore(path=folder).repair(), FolderRepair)
+    shutil.rmtree(folder)
+    assert ChromaStore(path=folder).repair().salvage() is None
