@@ -29,7 +29,7 @@ demo: $(READY)    ## index this project's documentation and ask it questions, in
 	$(BIN)/retriever info --store $(DEMO)
 
 test: $(READY)    ## run the tests
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto
 
 check: $(READY)   ## style, types
 	@$(BIN)/ruff check
