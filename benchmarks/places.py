@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
 
 from retriever.opening import resolve_store
 from retriever.stores import Store
 from retriever.testing import chroma_server
 
 QDRANT_URL = "RETRIEVER_TEST_QDRANT_URL"
-"""Variable that names a Qdrant server, for example ``qdrant://127.0.0.1:6334``."""
+"""Variable that names a Qdrant server, for example ``http://127.0.0.1:6334``; tests read it, too."""
 
 EDGE = "edge"
 
@@ -51,7 +52,11 @@ def _qdrant_local(_: Path) -> Iterator[Store]:
 
 @contextmanager
 def _qdrant_server(_: Path) -> Iterator[Store]:
-    store = resolve_store(f"{os.environ[QDRANT_URL].rstrip('/')}/benchmark-{uuid.uuid4().hex[:8]}")
+    from retriever_qdrant import QdrantStore
+
+    where = urlsplit(os.environ[QDRANT_URL])
+    tls = {"https": True, "http": False}.get(where.scheme)  # with another scheme the environment says
+    store = QdrantStore.connect(str(where.hostname), f"benchmark-{uuid.uuid4().hex[:8]}", port=where.port, tls=tls)
     try:
         yield store
     finally:

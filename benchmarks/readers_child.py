@@ -76,7 +76,7 @@ def write(retriever: Retriever, seconds: float, seed: int) -> Tally:
         there.difference_update(gone)
         changed = dice.sample(sorted(there), len(batch) // _CHANGED_EVERY)
         retriever.index(_document(n, words.text(), number) for n in changed)
-        tally.calls += 2 * len(batch)
+        tally.calls += len(batch) + len(changed)
     tally.documents = sorted(there)
     return tally
 

@@ -28,7 +28,10 @@ _FORMS: Mapping[Unit, str] = {
     "megabytes": "{:,.0f} MB",
     "rate": "{:,.0f}/s",
 }
-_PACKAGES = ("hybrid-retriever", "qdrant-edge-py", "sentence-transformers", "torch", "tokenizers", "numpy")
+_PACKAGES = (
+    *("hybrid-retriever", "qdrant-edge-py", "qdrant-client", "chromadb", "tantivy"),
+    *("sentence-transformers", "torch", "tokenizers", "numpy"),
+)
 _WIDTH = 140  # of a table that goes to a file
 
 

@@ -16,9 +16,9 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 import psutil
 
@@ -30,7 +30,7 @@ PATIENCE = 120.0
 
 CHROMA = {"chroma://127.0.0.1:8000/NAME": "http://127.0.0.1:8000/api/v2/heartbeat"}
 QDRANT = {"qdrant://127.0.0.1:6334/NAME": "http://127.0.0.1:6333/readyz"}
-CLUSTER = {f"qdrant://127.0.0.1:{port + 1}/NAME": f"http://127.0.0.1:{port}/readyz" for port in (7333, 7343, 7353)}
+CLUSTER = {f"qdrant://127.0.0.1:{port}/NAME": f"http://127.0.0.1:{port}/readyz" for port in (7333, 7343, 7353)}
 """What to write as a store's address, and what to ask."""
 
 
@@ -104,10 +104,11 @@ def answers(url: str) -> bool:
 
     :param url: on this machine.
     """
+    opener = build_opener(ProxyHandler({}))  # a proxy has no business on loopback
     try:
-        with urlopen(url, timeout=2) as answer:
+        with opener.open(url, timeout=2) as answer:
             return bool(answer.status == 200)
-    except (HTTPError, URLError, OSError):
+    except (HTTPException, OSError):
         return False
 
 
@@ -118,10 +119,11 @@ def _compose(*arguments: str) -> None:
 def _write_key() -> None:
     """A key of this machine's own, readable by its owner alone."""
     known = ENVIRONMENT.read_text("utf-8") if ENVIRONMENT.exists() else ""
-    if "QDRANT_API_KEY=" in known or os.environ.get("QDRANT_API_KEY"):
+    if any(line.startswith("QDRANT_API_KEY=") for line in known.splitlines()) or os.environ.get("QDRANT_API_KEY"):
         return
+    separator = "" if not known or known.endswith("\n") else "\n"
     with os.fdopen(os.open(ENVIRONMENT, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="utf-8") as file:
-        file.write(f"QDRANT_API_KEY={secrets.token_urlsafe(32)}\n")
+        file.write(f"{separator}QDRANT_API_KEY={secrets.token_urlsafe(32)}\n")
     print(f"wrote a key for Qdrant to {ENVIRONMENT.name}; for this shell: set -a; . ./{ENVIRONMENT.name}; set +a")
 
 

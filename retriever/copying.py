@@ -6,18 +6,18 @@ The target's ledger says what is there already, so an interrupted copy goes on w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from retriever.batched import batched
 from retriever.embedding import EmbeddingFunction, EmbeddingInput, resolve_embedding
-from retriever.errors import IndexMismatch, InvalidInput, StoreNotFound
+from retriever.errors import IndexMismatch, InvalidInput, RecordsRefused, StoreNotFound
 from retriever.identity import check_settings, describe_embedding, make_manifest, verify_canaries
 from retriever.indexing import BATCH, CALIBRATION_CHUNKS
 from retriever.keyword.analyser import Analyser
-from retriever.manifest import Manifest
+from retriever.manifest import Calibration, Manifest
 from retriever.opening import PathInput, resolve_store
-from retriever.recalibrating import unknown_rate
+from retriever.recalibrating import calibrate, unknown_rate
 from retriever.stores import Entry, Record, Store
 from retriever.types import Chunk, FloatVector
 
@@ -34,8 +34,14 @@ class CopyReport:
     """In the target already, just so."""
     extra: int = 0
     """In the target but not in the source; they were left alone."""
+    lost: int = 0
+    """Not copied, because the source could not give their text or their vector."""
+    refused: int = 0
+    """Not copied, because the target does not take them, for example for their size."""
     truncated: int = 0
     """Copied with a new embedding function that does not read their ends."""
+    problems: list[str] = field(default_factory=list)
+    """What the target said of those that it refused; each names them."""
 
 
 CopyProgress = Callable[[CopyReport], None]
@@ -97,7 +103,7 @@ class _Copy:
         if manifest is None:
             raise StoreNotFound(f"there is no index at {self._source.address}: nothing to copy")
         analyser = Analyser(manifest.analyser)
-        self._prepare(manifest)
+        self._prepare(manifest, analyser)
         there = {entry.chunk_id: entry.hash for entry in self._target.entries()}
         for page in batched(self._source.entries(), BATCH):
             self._copy_page(page, there, analyser)
@@ -106,15 +112,17 @@ class _Copy:
         self._progress(self._report)
         return self._report
 
-    def _prepare(self, manifest: Manifest) -> None:
+    def _prepare(self, manifest: Manifest, analyser: Analyser) -> None:
         """Make the target's index, or see that it is one that this copy can go on with."""
         present = self._target.read_manifest()
-        if present is not None:
-            self._check(manifest, present)
-        elif self._embedding is None:
-            self._target.create(manifest)
-        else:
-            self._target.create(self._embedded_manifest(manifest, self._embedding))
+        if present is None:
+            made = manifest if self._embedding is None else self._embedded_manifest(manifest, self._embedding)
+            self._target.create(made.model_copy(update={"calibration": self._calibration(manifest, analyser)}))
+            return
+        self._check(manifest, present)
+        if present.calibration is None:
+            calibration = self._calibration(manifest, analyser)
+            self._target.write_manifest(present.model_copy(update={"calibration": calibration}))
 
     def _check(self, manifest: Manifest, present: Manifest) -> None:
         if present.analyser != manifest.analyser or present.chunker != manifest.chunker:
@@ -131,28 +139,52 @@ class _Copy:
                 f"{self._source.address} with {describe_embedding(manifest.embedding)}: copy to an empty place, or say "
                 "which embedding function to use (--embedding on the command line)"
             )
-        if present.calibration is None and manifest.calibration is not None:
-            self._target.write_manifest(present.model_copy(update={"calibration": manifest.calibration}))
 
-    def _embedded_manifest(self, manifest: Manifest, embedding: EmbeddingFunction) -> Manifest:
-        """The source's settings with another embedding function, which may know other words."""
+    @staticmethod
+    def _embedded_manifest(manifest: Manifest, embedding: EmbeddingFunction) -> Manifest:
+        """The source's settings with another embedding function."""
         made = make_manifest(embedding, manifest.chunker, manifest.analyser.language, manifest.filter_fields)
+        return made.model_copy(update={"analyser": manifest.analyser})
+
+    def _calibration(self, manifest: Manifest, analyser: Analyser) -> Calibration | None:
+        """The source's, which a new model may know other words of; measured where a collection was only attached.
+
+        Terms are counted anew and written with it, so it is complete, whatever befell the source.
+        """
         calibration = manifest.calibration
+        if calibration is not None and self._embedding is None:
+            return calibration.model_copy(update={"complete": True})
+        head = islice(self._source.entries(), CALIBRATION_CHUNKS)
+        keys = [self._source.key(entry.chunk_id) for entry in head]
+        if not keys:
+            return None
+        rate = 0.0 if self._embedding is None else unknown_rate(self._source, keys, self._embedding)
         if calibration is not None:
-            head = islice(self._source.entries(), CALIBRATION_CHUNKS)
-            rate = unknown_rate(self._source, [self._source.key(entry.chunk_id) for entry in head], embedding)
-            calibration = calibration.model_copy(update={"unknown_rate": rate})
-        return made.model_copy(update={"analyser": manifest.analyser, "calibration": calibration})
+            return calibration.model_copy(update={"unknown_rate": rate, "complete": True})
+        texts = (chunk.text for page in batched(keys, BATCH) for chunk in self._source.fetch(page).values())
+        return calibrate(texts, analyser, rate)
 
     def _copy_page(self, page: list[Entry], there: dict[str, str], analyser: Analyser) -> None:
         wanted = [entry for entry in page if there.pop(entry.chunk_id, None) != entry.hash]
         chunks = list(self._source.fetch([self._source.key(entry.chunk_id) for entry in wanted]).values())
         vectors = self._vectors(chunks)
-        self._target.upsert([Record(c, vectors[c.id], analyser.terms(c.text)) for c in chunks if c.id in vectors])
+        records = [Record(c, vectors[c.id], analyser.terms(c.text)) for c in chunks if c.id in vectors]
+        refused = self._write(records)
         self._report.chunks += len(page)
         self._report.present += len(page) - len(wanted)
-        self._report.copied += len(vectors)
+        self._report.copied += len(records) - refused
+        self._report.lost += len(wanted) - len(records)
         self._progress(self._report)
+
+    def _write(self, records: list[Record]) -> int:
+        """Says how many were refused: they must not keep those behind them from being copied."""
+        try:
+            self._target.upsert(records)
+        except RecordsRefused as error:
+            self._report.refused += len(error.chunk_ids)
+            self._report.problems.append(str(error))
+            return len(error.chunk_ids)
+        return 0
 
     def _vectors(self, chunks: list[Chunk]) -> dict[str, FloatVector]:
         if self._embedding is None:

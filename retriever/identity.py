@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import islice
 
 import numpy as np
 from pydantic import ValidationError
 
 from retriever._version import __version__
+from retriever.batched import batched
 from retriever.chunking import ChunkerConfig
 from retriever.embedding import EmbeddingFunction, embedding_class
 from retriever.errors import IndexMismatch, InvalidInput, ManifestUnreadable
@@ -193,8 +193,7 @@ def verify_records(store: Store, embedding: EmbeddingFunction) -> None:
     :param embedding: said to have made its vectors.
     :raises IndexMismatch: where the vectors are another model's.
     """
-    keys = [store.key(entry.chunk_id) for entry in islice(store.entries(), _LOOKED_AT)]
-    texts = {key: chunk.text for key, chunk in store.fetch(keys).items() if chunk.text.strip()}
+    texts = _some_texts(store)
     sample = sorted(texts, key=lambda key: len(texts[key]))[:_EMBEDDED]
     vectors = store.vectors(sample)
     sample = [key for key in sample if key in vectors]
@@ -209,6 +208,15 @@ def verify_records(store: Store, embedding: EmbeddingFunction) -> None:
             f"the vectors in {store.address} were not made by {embedding.name} (median cosine {cosine:.3f} over "
             f"{len(sample)} of its texts): name the embedding function that filled the collection"
         )
+
+
+def _some_texts(store: Store) -> dict[str, str]:
+    """By key; from the first page of the ledger that has any, since other programs store vectors without a text."""
+    for page in batched(store.entries(), _LOOKED_AT):
+        chunks = store.fetch([store.key(entry.chunk_id) for entry in page])
+        if texts := {key: chunk.text for key, chunk in chunks.items() if chunk.text.strip()}:
+            return texts
+    return {}
 
 
 def describe_embedding(recorded: EmbeddingManifest) -> str:

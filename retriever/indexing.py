@@ -17,7 +17,7 @@ from typing import Any, cast
 from retriever.batched import batched
 from retriever.chunking import Chunker
 from retriever.embedding.base import EmbeddingFunction
-from retriever.errors import InvalidInput, StoreError
+from retriever.errors import InvalidInput, RecordsRefused, StoreError
 from retriever.filters import And, Compare, Filter, Reserved, matching
 from retriever.keyword.analyser import Analyser
 from retriever.loading import Unloaded
@@ -238,13 +238,23 @@ class IndexRun:
         with self.report.timed("embed"):  # what is too long is counted in the report
             vectors = dict(zip(texts, self._parts.embedding.embed_documents(texts, warn=False), strict=True))
         with self.report.timed("store"):
-            terms = [self._parts.analyser.terms(chunk.text) for chunk in chunks]
-            self._parts.store.upsert(
-                [Record(chunk, vectors[chunk.text], counts) for chunk, counts in zip(chunks, terms, strict=True)]
-            )
-        self._terms += sum(sum(counts.values()) for counts in terms)
-        self.report.added += len(chunks)
+            records = [Record(chunk, vectors[chunk.text], self._parts.analyser.terms(chunk.text)) for chunk in chunks]
+            refused = self._upsert(records)
+        written = [record for record in records if record.chunk.id not in refused]
+        self._terms += sum(sum(record.terms.values()) for record in written)
+        self.report.added += len(written)
         self._progress(self.report)
+
+    def _upsert(self, records: Sequence[Record]) -> set[str]:
+        """Ids of the chunks that the store does not take; they are reported and tried again by the next run."""
+        try:
+            self._parts.store.upsert(records)
+        except RecordsRefused as error:
+            refused = set(error.chunk_ids)
+            documents = dict.fromkeys(r.chunk.document_id for r in records if r.chunk.id in refused)
+            self.report.failed += [Problem(document, str(error)) for document in documents]
+            return refused
+        return set()
 
     def _rewrite(self, chunks: Sequence[Chunk]) -> None:
         with self.report.timed("store"):

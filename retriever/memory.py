@@ -128,13 +128,13 @@ class MemoryStore:
         """Chunks by id."""
         self._created()
         with self._lock:
-            return {key: self._records[key].chunk for key in keys if key in self._records}
+            return {key: _own(self._records[key].chunk) for key in keys if key in self._records}
 
     def vectors(self, keys: Sequence[str]) -> dict[str, FloatVector]:
         """Vectors by id."""
         self._created()
         with self._lock:
-            return {key: self._records[key].vector for key in keys if key in self._records}
+            return {key: self._records[key].vector.copy() for key in keys if key in self._records}
 
     def optimise(self) -> None:
         """Nothing to build."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from retriever.batched import batched
 from retriever.embedding.base import EmbeddingFunction
@@ -12,6 +13,8 @@ from retriever.manifest import Calibration, Manifest
 from retriever.stores import Record, Store
 
 PAGE = 256
+SURVEY = 2_000
+"""Chunks of an attached collection that are measured."""
 DRIFT = 0.2
 """The average length may be off the calibrated one by this share before a note."""
 
@@ -65,6 +68,26 @@ def recalibrate(store: Store, manifest: Manifest, embedding: EmbeddingFunction, 
         chunks, vectors = store.fetch(page), store.vectors(page)
         store.upsert([Record(chunk, vectors[key], analyser.terms(chunk.text)) for key, chunk in chunks.items()])
     return _write(store, manifest, calibration)
+
+
+def calibrate_attached(store: Store, manifest: Manifest, embedding: EmbeddingFunction) -> Manifest:
+    """Measure what an attached collection holds already: how many of its tokens the model knows decides the fusion.
+
+    :param store: just created; nothing is measured where it is empty, as a new index is.
+    :param manifest: its manifest.
+    :param embedding: whose tokeniser counts unknown tokens.
+    :return: the manifest in force.
+    """
+    keys = [store.key(entry.chunk_id) for entry in islice(store.entries(), SURVEY)]
+    if not keys:
+        return manifest
+    manifest = store.read_manifest() or manifest  # the store may have measured the length that it needs
+    rate = unknown_rate(store, keys, embedding)
+    calibration = manifest.calibration
+    if calibration is None:
+        texts = (chunk.text for page in batched(keys, PAGE) for chunk in store.fetch(page).values())
+        calibration = calibrate(texts, Analyser(manifest.analyser), rate)
+    return _write(store, manifest, calibration.model_copy(update={"unknown_rate": rate}))
 
 
 def unknown_rate(store: Store, keys: Sequence[str], embedding: EmbeddingFunction) -> float:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from retriever.batched import batched
 from retriever.embedding import EmbeddingFunction
-from retriever.errors import ConfigurationError, StoreNotFound
+from retriever.errors import ConfigurationError, StoreDamaged, StoreNotFound
 from retriever.identity import resolve_recorded, verify_canaries
 from retriever.indexing import BATCH
 from retriever.keyword.analyser import Analyser
 from retriever.manifest import Manifest
+from retriever.metadata import record_hash
 from retriever.opening import PathInput, resolve_store
 from retriever.stores import Record, Store
 from retriever.types import Chunk, FloatVector
@@ -142,14 +144,25 @@ class _Rebuilding:
         self._analyser = Analyser(salvage.manifest.analyser)
 
     def run(self) -> None:
-        """Write what the target lacks."""
-        if self._target.read_manifest() is None:
-            self._target.create(self._salvage.manifest)
-        there = {entry.chunk_id for entry in self._target.entries()}
+        """Write what the target lacks, and remove what an earlier attempt wrote that is not in the index any more."""
+        there = self._begun()
         for batch in batched(self._salvage.records, BATCH):
-            self._write([salvaged for salvaged in batch if salvaged.chunk.id not in there])
+            lacking = [
+                salvaged for salvaged in batch if there.pop(salvaged.chunk.id, "") != record_hash(salvaged.chunk)
+            ]
+            self._write(lacking)
             self._report.chunks += len(batch)
             self._progress(self._report)
+        self._target.delete(list(there))
+
+    def _begun(self) -> dict[str, str]:
+        """Hashes of what the target holds, by chunk id. What a kill damaged, or another index left, is begun anew."""
+        with suppress(StoreDamaged):
+            if self._target.read_manifest() == self._salvage.manifest:
+                return {entry.chunk_id: entry.hash for entry in self._target.entries()}
+        self._target.destroy()
+        self._target.create(self._salvage.manifest)
+        return {}
 
     def _write(self, batch: Sequence[Salvaged]) -> None:
         lost = list(dict.fromkeys(chunk.text for chunk, vector in batch if vector is None))

@@ -32,7 +32,7 @@ from retriever.manifest import FieldType, Manifest
 from retriever.metadata import check_text
 from retriever.opening import PathInput, resolve_store, source_of
 from retriever.planning import check_source
-from retriever.recalibrating import recalibrate
+from retriever.recalibrating import calibrate_attached, recalibrate
 from retriever.report import IndexReport
 from retriever.searching import DEPTH, Searcher, SearchOptions, check_query
 from retriever.stores import Store
@@ -109,7 +109,7 @@ class Retriever:
                     )
                 manifest = make_manifest(function, chunker, language, filter_fields or {})
                 place.create(manifest)
-                _refuse_other_vectors(place, function)
+                manifest = _taken_over(place, manifest, function)
                 opened = cls(place, manifest, function)
                 opened.__dict__["embedding"] = function  # just built: nothing to verify
                 return opened
@@ -370,10 +370,11 @@ def _stream(what: Iterable[Document | Unloaded]) -> Iterable[Document | Unloaded
     return what
 
 
-def _refuse_other_vectors(store: Store, embedding: EmbeddingFunction) -> None:
-    """Of an attached collection; what was made for it is taken back."""
+def _taken_over(store: Store, manifest: Manifest, embedding: EmbeddingFunction) -> Manifest:
+    """The manifest in force. An attached collection is looked at; where it is refused, what was made is taken back."""
     try:
         verify_records(store, embedding)
+        return calibrate_attached(store, manifest, embedding)
     except BaseException:
         store.destroy()
         raise

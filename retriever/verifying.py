@@ -102,12 +102,18 @@ def _check_vectors(store: Store, embedding: EmbeddingFunction, sample: Sequence[
     if not sample:
         return []
     vectors = store.vectors([store.key(chunk.id) for chunk in sample])
+    problems = [
+        f"chunk {chunk.id} of {chunk.document_id} has no vector: delete the document and index it again"
+        for chunk in sample
+        if store.key(chunk.id) not in vectors
+    ]
     sample = [chunk for chunk in sample if store.key(chunk.id) in vectors]
+    if not sample:
+        return problems
     fresh = embedding.embed_documents([chunk.text for chunk in sample])
     norms = np.linalg.norm(fresh, axis=1, keepdims=True)
     fresh = np.divide(fresh, norms, out=np.zeros_like(fresh), where=norms > 0)
     stored = np.stack([vectors[store.key(chunk.id)] for chunk in sample])
-    problems = []
     lost = []
     for chunk, vector, cosine, norm in zip(sample, fresh, (fresh * stored).sum(axis=1), norms[:, 0], strict=True):
         name = f"chunk {chunk.id} of {chunk.document_id}"
@@ -116,7 +122,10 @@ def _check_vectors(store: Store, embedding: EmbeddingFunction, sample: Sequence[
         elif norm and not _is_found(store, chunk, vector):
             lost.append(name)
     if len(lost) > MISSES * len(sample):
-        problems.append(f"{len(lost)} of {len(sample)} chunks are not found by their own vectors, as {lost[0]}")
+        problems.append(
+            f"{len(lost)} of {len(sample)} chunks are not found by their own vectors, as {lost[0]}: "
+            "the graph is damaged; rebuild it with retriever repair (Chroma in a folder), or retriever copy elsewhere"
+        )
     return problems
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from retriever import ChunkerConfig, Document, IndexMismatch, InvalidInput, Retriever, StoreError, StoreNotFound
 from retriever.copying import copy_index
+from retriever.errors import RecordsRefused
 from retriever.indexing import BATCH
 from retriever.memory import MemoryStore
 from retriever.registry import register
@@ -155,6 +156,101 @@ def test_an_empty_index_can_be_copied(counting, tmp_path):
     assert target.read_manifest() == empty.read_manifest()
 
 
+def uncalibrated(store):
+    """As the manifest of an attached collection is, which this package did not write."""
+    store.write_manifest(store.read_manifest().model_copy(update={"calibration": None}))
+
+
+@pytest.mark.parametrize("embedding", [None, "hashed"])
+def test_an_index_without_a_calibration_gets_one(source, tmp_path, embedding):
+    measured = source.read_manifest().calibration
+    uncalibrated(source)
+    report = copy_index(source, tmp_path / "index", embedding=embedding)
+    assert (report.copied, report.lost) == (source.count(), 0)
+    target = QdrantStore(tmp_path / "index")
+    assert target.read_manifest().calibration == measured
+    target.close()
+
+
+def test_a_target_that_was_made_when_the_source_was_empty_gets_a_calibration(counting, tmp_path):
+    empty = MemoryStore("empty")
+    Retriever.open(empty, embedding="counting")
+    copy_index(empty, tmp_path / "index")
+    Retriever.open(empty).index([Document("d", "later")])
+    uncalibrated(empty)
+    assert copy_index(empty, tmp_path / "index").copied == 1
+
+
+def test_an_interrupted_recalibration_is_finished_by_a_copy(source):
+    """All terms are counted anew."""
+    manifest = source.read_manifest()
+    broken = manifest.calibration.model_copy(update={"complete": False})
+    source.write_manifest(manifest.model_copy(update={"calibration": broken}))
+    target = MemoryStore("target")
+    copy_index(source, target)
+    assert target.read_manifest().calibration == manifest.calibration
+
+
+class Losing(MemoryStore):
+    """Cannot give some vectors, as a damaged graph cannot."""
+
+    def vectors(self, keys):
+        return {key: vector for key, vector in super().vectors(keys).items() if key[0] != "0"}
+
+
+def test_what_the_source_has_lost_is_counted_and_embedded_if_wanted(counting):
+    source, target = Losing("source"), MemoryStore("target")
+    fill(source)
+    lost = sum(entry.chunk_id[0] == "0" for entry in source.entries())
+    report = copy_index(source, target)
+    assert report.lost == lost > 0
+    assert (report.chunks, report.copied) == (source.count(), source.count() - lost)
+    report = copy_index(source, target, embedding="counting")
+    assert (report.lost, report.copied) == (0, lost)
+
+
+def test_a_loss_is_told_on_the_command_line(run_cli, tmp_path, counting):
+    fill(Place.store)
+    unregister = register("retriever.stores", "losing", Place)
+    try:
+        code, out, error = run_cli("copy", "losing:", tmp_path / "index")
+    finally:
+        unregister()
+    assert (code, error) == (3, "")
+    assert "not copied:" in out
+
+
+class Choosy(MemoryStore):
+    """Refuses a record, and writes the others of the call."""
+
+    def upsert(self, records):
+        refused = [record.chunk.id for record in records if record.chunk.document_id == "s::d3"]
+        super().upsert([record for record in records if record.chunk.id not in refused])
+        if refused:
+            raise RecordsRefused(f"{refused} are too large", refused)
+
+
+def test_what_the_target_refuses_is_named_and_the_rest_is_copied(source):
+    target = Choosy("target")
+    for copied in (True, False):
+        report = copy_index(source, target)
+        refused = source.count() - target.count()
+        assert report.refused == refused > 0
+        assert report.copied + report.present + refused == report.chunks == source.count()
+        assert bool(report.copied) is copied
+        assert all(entry.chunk_id in str(report.problems) for entry in set(source.entries()) - set(target.entries()))
+
+
+class Place:
+    """Where ``losing:`` leads."""
+
+    store = Losing("place")
+
+    @classmethod
+    def from_address(cls, _):
+        return cls.store
+
+
 def test_on_the_command_line(run_cli, tmp_path):
     with Retriever.open(tmp_path / "a", embedding="hashed") as retriever:
         retriever.index([Document("d", "Rotate the signing key.")])
@@ -162,8 +258,8 @@ def test_on_the_command_line(run_cli, tmp_path):
     assert (code, error) == (0, "")
     assert "1 chunks copied, 0 were there already" in out
     code, out, _ = run_cli("copy", tmp_path / "a", tmp_path / "b", "--json")
-    counts = {"chunks": 1, "copied": 0, "present": 1, "extra": 0, "truncated": 0}
-    assert json.loads(out) == {**counts, "target": str(tmp_path / "b")}
+    counts = {"chunks": 1, "copied": 0, "present": 1, "extra": 0, "lost": 0, "refused": 0, "truncated": 0}
+    assert json.loads(out) == {**counts, "problems": [], "target": str(tmp_path / "b")}
     assert json.loads(run_cli("search", "key", "--store", tmp_path / "b", "--json")[1])["hits"]
     code, _, error = run_cli("copy", tmp_path / "nothing", tmp_path / "c")
     assert code == 1

@@ -17,10 +17,12 @@ from retriever.identity import (
     make_manifest,
     resolve_recorded,
     verify_canaries,
+    verify_records,
 )
 from retriever.manifest import parse_manifest
 from retriever.memory import MemoryStore
 from retriever.registry import find, names, register
+from retriever.testing import samples
 
 
 class ShiftyConfig(EmbeddingConfig):
@@ -274,7 +276,7 @@ def test_a_registered_class_goes_first_and_can_be_taken_away():
 
 
 def test_an_unknown_store_lists_those_there_are():
-    with pytest.raises(ConfigurationError, match="no store is called 'oracle'; there are: memory, qdrant"):
+    with pytest.raises(ConfigurationError, match="no store is called 'oracle'; there are: chroma, memory, qdrant"):
         find("retriever.stores", "oracle")
 
 
@@ -283,3 +285,39 @@ def test_a_missing_extra_is_an_import_error():
     assert isinstance(error, ImportError | ConfigurationError)
     assert str(error) == "'x' needs an extra: pip install 'hybrid-retriever[qdrant]'"
     assert (error.feature, error.extra) == ("'x'", "qdrant")
+
+
+@pytest.fixture
+def embedding():
+    return HashedEmbedding(HashedConfig(dimension=32))
+
+
+@pytest.fixture
+def collection():
+    """A store as an attached one is: its records are there before its manifest's embedding function was named."""
+    store = MemoryStore("collection")
+    store.create(samples.make_manifest(dimension=32))
+    return store
+
+
+def put(store, texts, rows):
+    store.upsert(
+        [samples.make_record(samples.chunk_id(str(n)), rows[n], text=text) for n, text in enumerate(texts) if text]
+    )
+
+
+@pytest.mark.parametrize("before", [0, 250])
+def test_vectors_of_another_model_are_refused_wherever_the_texts_begin(collection, embedding, before):
+    texts = [*[" "] * before, *(f"hello world {number}" for number in range(20))]
+    others = np.random.default_rng(0).standard_normal((len(texts), 32))
+    put(collection, texts, others)
+    with pytest.raises(IndexMismatch, match="name the embedding function that filled"):
+        verify_records(collection, embedding)
+    put(collection, texts, [*others[:before], *(7 * embedding.embed_documents(texts[before:]))])
+    verify_records(collection, embedding)
+
+
+def test_without_texts_there_is_nothing_to_compare(collection, embedding):
+    verify_records(collection, embedding)
+    put(collection, [" "] * 3, np.ones((3, 32)))
+    verify_records(collection, embedding)

@@ -12,6 +12,7 @@ from retriever import (
     EmbeddingError,
     InvalidInput,
     MemoryStore,
+    RecordsRefused,
     Retriever,
     StoreError,
     Unloaded,
@@ -491,3 +492,27 @@ def test_any_unicode_text_comes_back_exactly(texts):
     retriever.index([Document(str(n), text) for n, text in enumerate(texts)])
     for chunk in contents(retriever).values() if any(text.strip() for text in texts) else []:
         assert texts[int(chunk.document_id)][chunk.start : chunk.end] == chunk.text
+
+
+class Choosy(MemoryStore):
+    """Takes no record with a certain word."""
+
+    def upsert(self, records):
+        refused = [record for record in records if "huge" in record.terms]
+        super().upsert([record for record in records if "huge" not in record.terms])
+        if refused:
+            names = [record.chunk.id for record in refused]
+            raise RecordsRefused(f"{self.address}: too large: {', '.join(names)}", names)
+
+
+def test_a_record_that_the_store_refuses_is_reported_and_the_rest_is_written(counting):
+    store = Choosy()
+    with Retriever.open(store, embedding="counting") as retriever:
+        documents = [Document(f"d{n}", f"text number {n}") for n in range(400)] + [Document("big", "huge thing")]
+        report = retriever.index(documents)
+        assert report.added == store.count() == 400
+        ((item, reason),) = report.failed
+        assert item == "big"
+        assert "too large" in reason
+        again = retriever.index(documents)
+        assert (again.skipped, again.added, len(again.failed)) == (400, 0, 1)

@@ -17,6 +17,7 @@ from retriever import (
     IndexMismatch,
     InvalidInput,
     ManifestUnreadable,
+    MemoryStore,
     NotAStore,
     Retriever,
     StoreNotFound,
@@ -24,6 +25,7 @@ from retriever import (
 from retriever.embedding.hashed import HashedEmbedding
 from retriever.opening import destroy_index
 from retriever.registry import register
+from retriever.tokeniser import WordTokeniser
 
 TOPICS = {
     "keys": "Rotate the signing key every ninety days with the rotate command, then restart the service.",
@@ -455,3 +457,70 @@ def test_a_relative_path_works_from_its_folder(tmp_path, monkeypatch):
         (hit,) = retriever.search("words")
         assert hit.document_id == f"{tmp_path.resolve().as_posix()}/docs::a.md"
         assert hit.chunk.metadata["headings"] == ["Title"]
+
+
+def test_verify_names_chunks_without_a_vector():
+    class Vectorless(MemoryStore):
+        def vectors(self, keys):
+            return {}
+
+    with Retriever.open(Vectorless(), embedding="hashed") as retriever:
+        retriever.index([Document("a", TOPICS["keys"]), Document("b", TOPICS["cakes"])])
+        problems = retriever.verify().problems
+        assert len([problem for problem in problems if "has no vector" in problem]) == 2
+
+
+class Foreign(HashedEmbedding):
+    """Does not know every second word."""
+
+    kind = "foreign"
+
+    class Tokeniser(WordTokeniser):
+        unknown_id = 7
+
+        def encode_batch(self, texts):
+            encodings = super().encode_batch(texts)
+            for encoding in encodings:
+                encoding.ids = [7 if n % 2 else 0 for n in range(len(encoding))]
+            return encodings
+
+    tokeniser = Tokeniser()
+
+
+def test_an_attached_collection_is_measured_when_it_is_opened():
+    import chromadb
+
+    from retriever_chroma import ChromaStore
+
+    function = Foreign()
+    client = chromadb.EphemeralClient()
+    collection = client.get_or_create_collection("attached-and-measured", embedding_function=None)
+    texts = ["one two three four", "five six seven eight nine ten"] * 4
+    vectors = function.embed_documents(texts)
+    collection.add(ids=[str(n) for n in range(len(texts))], documents=texts, embeddings=vectors)
+    unregister = register("retriever.embeddings", "foreign", Foreign)
+    try:
+        with Retriever.open(ChromaStore.attach(client, "attached-and-measured"), embedding=function) as retriever:
+            calibration = retriever.manifest.calibration
+            assert (calibration.chunks, calibration.average_length) == (8, 5.0)
+            assert calibration.unknown_rate == 0.5
+            assert retriever.search("seven", 1)[0].text == texts[1]
+    finally:
+        unregister()
+        client.delete_collection("attached-and-measured")
+
+
+def test_another_model_is_refused_where_a_collection_is_attached():
+    import chromadb
+
+    from retriever_chroma import ChromaStore
+
+    client = chromadb.EphemeralClient()
+    collection = client.get_or_create_collection("attached-and-refused", embedding_function=None)
+    vectors = np.random.default_rng(0).standard_normal((3, 256))
+    collection.add(ids=["a", "b", "c"], documents=["one two", "three", "four five"], embeddings=vectors)
+    store = ChromaStore.attach(client, "attached-and-refused")
+    with pytest.raises(IndexMismatch, match="were not made by hashed"):
+        Retriever.open(store, embedding="hashed")
+    assert ChromaStore.attach(client, "attached-and-refused").read_manifest() is None
+    client.delete_collection("attached-and-refused")

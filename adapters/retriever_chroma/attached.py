@@ -126,5 +126,5 @@ class AttachedStore(ChromaStore):
     def _refuse(self, records: Sequence[object]) -> NoReturn:
         raise StoreError(
             f"{self.address} belongs to another program and is only read; {len(records)} changes were refused. For an "
-            f"index of your own: retriever copy {self.address} chroma:./index"
+            f"index of your own: retriever.copy_index(ChromaStore.attach(client, {self._name!r}), 'chroma:./index')"
         )

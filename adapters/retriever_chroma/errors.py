@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -116,5 +117,6 @@ def _advice(where: str, problem: str, repair: str | None) -> str:
 def _shown(error: Exception, secret: str | None) -> str:
     text = f"{type(error).__name__}: {error}"
     if secret:
-        text = text.replace(secret, "***")
+        for form in (secret, base64.b64encode(secret.encode()).decode()):  # as a header of basic authentication
+            text = text.replace(form, "***")
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"

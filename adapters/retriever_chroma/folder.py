@@ -13,7 +13,7 @@ from retriever.errors import NotAStore, StoreLocked
 from retriever_chroma.convert import MANIFEST
 from retriever_chroma.lock import HOME, Holding, guard, hold, let_go
 from retriever_chroma.place import suffix
-from retriever_chroma.probe import probe
+from retriever_chroma.probe import damage, probe
 from retriever_chroma.sqlite import Database
 
 if TYPE_CHECKING:
@@ -66,7 +66,10 @@ class Folder:
         return found is not None
 
     def open(self, collection: str) -> ClientAPI:
-        """The client; the folder is probed first where it was not closed in good order."""
+        """The client; the folder is probed first where it was not closed in good order.
+
+        :raises StoreDamaged: where nothing in it can be opened; see :meth:`check` for a single collection.
+        """
         with guard:
             if self._holding is None:
                 self._holding = hold(self.path.resolve())
@@ -75,6 +78,12 @@ class Folder:
             if self._holding.client is None:
                 self._holding.client = self._client(self._holding, collection)
             return self._holding.client
+
+    def check(self, collection: str, collection_id: str) -> None:
+        """Refuse a collection that the probe found damaged. Deleting and renaming it is safe."""
+        problem = None if self._holding is None else self._holding.damaged.get(collection_id)
+        if problem is not None:
+            raise damage(self.address(collection), problem)
 
     def home(self, collection_id: str) -> Path | None:
         """A folder in the folder."""
@@ -94,7 +103,7 @@ class Folder:
         with guard:
             holding = self._last_to_let_go()
             if holding is not None:
-                holding.release(clean=self._given is None)
+                holding.release()
 
     def clear(self) -> None:
         """Close, and remove what this package made if no collection is in it and no other store uses it."""
@@ -110,7 +119,7 @@ class Folder:
             elif holding.is_idle() and not holding.is_made():
                 holding.remove()
             else:
-                holding.release(clean=self._given is None)
+                holding.release()
 
     def _client(self, holding: Holding, collection: str) -> ClientAPI:
         import chromadb
@@ -118,11 +127,20 @@ class Folder:
 
         self._refuse_other_clients()
         if not holding.was_closed_cleanly():
-            probe(self.path, collection, self.address(collection))
+            holding.damaged = self._probed(collection)
         if not self._database.exists():
             holding.mark_made()
         holding.mark_open()
         return chromadb.PersistentClient(holding.folder, Settings(anonymized_telemetry=False))
+
+    def _probed(self, collection: str) -> dict[str, str]:
+        """What is wrong, by the id of the collection: of every index, as the folder is then closed in good order."""
+        try:
+            names = self._database.named(MANIFEST)
+        except sqlite3.Error:
+            names = {}  # Chroma itself has to look
+        problems = probe(self.path, list(names.values()), self.address(collection))
+        return {key: problems[name] for key, name in names.items() if name in problems}
 
     def _last_to_let_go(self) -> Holding | None:
         holding, self._holding = self._holding, None
@@ -172,11 +190,11 @@ def foreign(where: str, collection: str) -> NotAStore:
 
 def _remove_chroma(folder: Path) -> None:
     """Chroma's own files: a folder for each collection stays when the collection is deleted."""
-    for file in folder.glob("chroma.sqlite3*"):
-        file.unlink(missing_ok=True)
     for entry in folder.iterdir():
         if entry.is_dir() and _is_uuid(entry.name):
             shutil.rmtree(entry)
+    for file in folder.glob("chroma.sqlite3*"):  # last: without it the rest would be another program's files
+        file.unlink(missing_ok=True)
 
 
 def _is_uuid(name: str) -> bool:

@@ -48,7 +48,10 @@ class Holding:
         self.folder = folder
         self.client: ClientAPI | None = None
         self.replicas: dict[tuple[str, bool], Replica] = {}
+        self.damaged: dict[str, str] = {}
+        """What is wrong, by the id of the collection, as found when the folder was opened."""
         self.users = 0
+        self._is_open = False
         self._home = folder / HOME
         self._owner = self._home / "owner"
         self._clean = self._home / "clean"
@@ -88,6 +91,7 @@ class Holding:
     def mark_open(self) -> None:
         """From now on, until :meth:`release`, the folder counts as not closed."""
         self._clean.unlink(missing_ok=True)
+        self._is_open = True
 
     def mark_made(self) -> None:
         """All of the folder is this package's."""
@@ -101,13 +105,10 @@ class Holding:
         """Whether nothing is kept here but this object's own files."""
         return not any(entry.is_dir() for entry in self._home.iterdir())
 
-    def release(self, *, clean: bool) -> None:
-        """Let go of the lock.
-
-        :param clean: whether Chroma was closed in good order.
-        """
+    def release(self) -> None:
+        """Let go of the lock. A client of this package was closed in good order, if there was one."""
         with suppress(OSError, sqlite3.Error):
-            if clean and self._database.exists():
+            if self._is_open and not self.damaged and self._database.exists():
                 self._clean.write_text(str(self._database.last()), "ascii")
         with suppress(OSError):
             self._owner.unlink()

@@ -72,6 +72,14 @@ class Place(Protocol):
         :param collection: the one that it is opened for.
         """
 
+    def check(self, collection: str, collection_id: str) -> None:
+        """Refuse a collection that is known to be damaged.
+
+        :param collection: its name.
+        :param collection_id: Chroma's id.
+        :raises StoreDamaged: saying what to do.
+        """
+
     def home(self, collection_id: str) -> Path | None:
         """The folder for what is kept beside a collection; None in memory.
 
@@ -120,6 +128,9 @@ class Memory:
 
             self._client = memory_client()
         return self._client
+
+    def check(self, collection: str, collection_id: str) -> None:
+        """There are no files."""
 
     def home(self, collection_id: str) -> Path | None:  # noqa: ARG002
         """None."""

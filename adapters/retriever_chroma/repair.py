@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,8 +55,11 @@ class FolderRepair:
             replacement = open_collection(client, self._name + _SUFFIX, calling)
             if replacement is None:
                 return False
-            with suppress(StoreNotFound):
-                calling(lambda: client.delete_collection(self._name))
+            damaged = open_collection(client, self._name, calling)
+            if damaged is not None:
+                with suppress(StoreNotFound):
+                    calling(lambda: client.delete_collection(self._name))
+                shutil.rmtree(str(folder.home(damaged.id)), ignore_errors=True)
             replacement.rename(self._name)
         finally:
             folder.close()

@@ -5,7 +5,8 @@ dies before loses nothing, because the next sync finds out. What other programs 
 
 * in a folder, by the sequence number in Chroma's SQLite file, which every write moves: all changes are seen;
 * elsewhere, by the number of records and the id of the last one, asked for at most once a second on a server: an update
-  in place by another program stays unseen until :meth:`Replica.sync` is called with ``deep``.
+  in place by another program stays unseen until :meth:`Replica.sync` is called with ``deep``. Updates by this package
+  are noted beside a server's index until it has followed: see :mod:`retriever_chroma.unsettled`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Collection as Ids
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from retriever.batched import batched
@@ -28,6 +31,7 @@ from retriever.stores import Candidate
 from retriever_chroma.collection import Collection
 from retriever_chroma.convert import Reading
 from retriever_chroma.sqlite import Database
+from retriever_chroma.unsettled import Unsettled
 
 T = TypeVar("T")
 
@@ -67,8 +71,8 @@ class Replica:
     :param reading: how its records are read.
     :param analyser: makes the terms.
     :param database: Chroma's SQLite file; None where it cannot be read.
-    :param is_shared: whether other processes use the index, which then is told of every write at once, and looks for
-        those of others at most every :data:`INTERVAL` seconds.
+    :param unsettled: given where other processes use the index, which then is told of every write at once, and looks
+        for those of others at most every :data:`INTERVAL` seconds.
     """
 
     INTERVAL: ClassVar[float] = 1.0
@@ -80,20 +84,45 @@ class Replica:
         reading: Reading,
         analyser: Analyser,
         database: Database | None,
-        *,
-        is_shared: bool,
+        unsettled: Unsettled | None,
     ) -> None:
         self._index = index
         self._collection = collection
         self._reading = reading
         self.analyser = analyser
         self._database = database
-        self._is_shared = is_shared
+        self._unsettled = unsettled
         self._settings = analyser.config.model_dump_json()
         self._mutex = threading.RLock()
+        self._writes = threading.RLock()  # taken before the other, never after
+        self._is_behind = False
         self._pending = 0
         self._start: int | None = None
         self._next_look = 0.0
+
+    @contextmanager
+    def writing(self, ids: Sequence[str]) -> Iterator[None]:
+        """Around a write to the collection and what follows it, so that they come in the same order.
+
+        :param ids: of the records.
+        """
+        with self._writes:
+            if self._unsettled is None:
+                yield
+                return
+            note = self._unsettled.note(ids)
+            self._is_behind = False
+            try:
+                yield
+            except BaseException:
+                self._is_behind = True  # what failed may have reached the server all the same
+                raise
+            finally:
+                if self._is_behind:
+                    self._unsettled.leave(note)
+                    self._next_look = 0.0
+                else:
+                    self._unsettled.settle(note)
 
     def upsert(self, records: Sequence[KeywordRecord]) -> None:
         """Follow what was just written to the collection.
@@ -172,11 +201,15 @@ class Replica:
                 return
             try:
                 position = self._position()
-                self._take_over(*self._differences(deep=deep))
+                left = self._left()
+                self._take_over(self._differences(deep=deep).union(*left.values()))
                 self._commit(position)
             except BaseException:
                 self._index.rollback()
                 raise
+            if self._unsettled is not None:
+                for note in left:
+                    self._unsettled.settle(note)
             self._next_look = time.monotonic() + self.INTERVAL
 
     def close(self) -> None:
@@ -191,10 +224,13 @@ class Replica:
             self._pending = 0
             self._index.rollback()
             self._index.destroy()
+            if self._unsettled is not None:
+                self._unsettled.remove()
 
     def _follow(self, change: Callable[[], None], operations: int) -> None:
         with self._mutex:
             if not self._pending and not self._begin(operations):
+                self._is_behind = True
                 return  # left to the next sync
             try:
                 change()
@@ -203,7 +239,7 @@ class Replica:
                 self._index.rollback()
                 raise
             self._pending += operations
-            if self._is_shared or self._pending >= _MOST_PENDING:
+            if self._unsettled is not None or self._pending >= _MOST_PENDING:
                 self.flush()
 
     def _begin(self, operations: int) -> bool:
@@ -239,22 +275,27 @@ class Replica:
         now = time.monotonic()
         if self._note() is None:
             return False
-        if self._is_shared and now < self._next_look:
+        if self._unsettled is not None and now < self._next_look:
             return True
         self._next_look = now + self.INTERVAL
         self._index.refresh()
+        if self._left():
+            return False
         count = self._collection.count()
         if count != self._index.count():
             return False
         last = self._collection.last_id(count) if count else None
         return last is None or bool(self._index.digests([last]))
 
-    def _differences(self, *, deep: bool) -> tuple[Ids[str], Ids[str]]:
-        """Ids of the records to take over, and of those that are gone."""
+    def _left(self) -> dict[Path, list[str]]:
+        return {} if self._unsettled is None else self._unsettled.left()
+
+    def _differences(self, *, deep: bool) -> set[str]:
+        """Ids of the records that may be different from what the index holds, or gone."""
         note = self._note()
         if note is None:
             self._index.clear()
-            return self._ids(), ()
+            return set(self._ids())
         if self._database is not None and note.position is not None and not deep:
             try:
                 return self._changed_since(note.position, self._database)
@@ -262,17 +303,17 @@ class Replica:
                 pass  # of another version: compare all ids
         known = self._index.digests()
         if deep:
-            found = {row.id: self._reading.entry(*row).hash for row in self._collection.all_rows(self._reading.ledger)}
-            return [key for key, digest in found.items() if known.get(key) != digest], known.keys() - found.keys()
-        ids = set(self._ids())
-        return ids - known.keys(), known.keys() - ids
+            rows = self._collection.all_rows(self._reading.ledger, page=_PAGE)
+            found = {row.id: self._reading.entry(*row).hash for row in rows}
+            return {key for key, _ in found.items() ^ known.items()}
+        return known.keys() ^ self._ids()
 
-    def _changed_since(self, position: int, database: Database) -> tuple[Ids[str], Ids[str]]:
+    def _changed_since(self, position: int, database: Database) -> set[str]:
         changed = database.changed(self._collection.id, position)
         new = len(changed) - len(self._index.digests(changed))
         if self._index.count() + new == database.count(self._collection.id):
-            return changed, ()
-        return changed, self._index.digests().keys() - set(database.ids(self._collection.id))
+            return set(changed)
+        return (self._index.digests().keys() ^ database.ids(self._collection.id)).union(changed)
 
     def _ids(self) -> list[str]:
         if self._database is not None:
@@ -282,12 +323,12 @@ class Replica:
                 pass
         return [row.id for row in self._collection.all_rows([])]
 
-    def _take_over(self, changed: Ids[str], gone: Ids[str]) -> None:
-        for page in batched(changed, _PAGE):
+    def _take_over(self, ids: Ids[str]) -> None:
+        """Look at each of the records: one that seemed gone may have slipped from one page to another meanwhile."""
+        for page in batched(ids, _PAGE):
             missing = set(page)
             self._index.upsert(self._records(page, missing))
             self._index.delete(missing)
-        self._index.delete(gone)
 
     def _records(self, ids: Sequence[str], missing: set[str]) -> Iterator[KeywordRecord]:
         for row in self._collection.rows(ids, ["metadatas", "documents"]):

@@ -71,6 +71,9 @@ class Server:
             )
         return self._client
 
+    def check(self, collection: str, collection_id: str) -> None:
+        """The server says so itself."""
+
     def home(self, collection_id: str) -> Path | None:
         """A folder in the user's cache."""
         facts = "\n".join((self._netloc, self.tenant or "", self.name or ""))

@@ -76,6 +76,20 @@ class Database:
             )
             return Found(row[0], dict(metadata.fetchall()))
 
+    def named(self, key: str) -> dict[str, str]:
+        """Name by id of those collections of the default tenant and database that have some metadata.
+
+        :param key: of the metadata.
+        """
+        query = (
+            "SELECT DISTINCT collections.id, collections.name FROM collections"
+            " JOIN databases ON databases.id = database_id"
+            " JOIN collection_metadata ON collection_metadata.collection_id = collections.id"
+            " WHERE key = ? AND databases.name = 'default_database' AND tenant_id = 'default_tenant'"
+        )
+        with self._connected() as connection:
+            return dict(connection.execute(query, (key,)).fetchall())
+
     def collections(self) -> int:
         """How many there are, in all databases."""
         return int(self._value("SELECT count(*) FROM collections") or 0)

@@ -9,12 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-import numpy as np
 from qdrant_client import models
 
-from retriever.batched import batched
 from retriever.cache_folder import cache_folder
 from retriever.errors import (
     AccessDenied,
@@ -35,20 +33,20 @@ from retriever.types import Chunk, FloatVector
 from retriever_qdrant.collection import Collection, to_sparse
 from retriever_qdrant.connection import Connection
 from retriever_qdrant.foreign import ForeignFilters, ForeignLayout, to_ids, to_key
+from retriever_qdrant.sending import bounded, sparse_weight
 from retriever_qdrant.server_filters import ServerVocabulary
 
 _MEASURED = 10_000  # texts that the average length is measured on
-_BATCH = 256
-_VECTOR = re.compile(r"retriever-(?P<analyser>[0-9a-f]{8})-(?P<thousandths>\d+)")
+_VECTOR = re.compile(r"retriever-(?P<terms>[0-9a-f]{8})-(?P<thousandths>\d+)")
 
 
 class AttachedStore:
     """An index over somebody else's collection. It is read only: payloads and dense vectors stay as they are.
 
-    The keyword vectors are named after the analyser and the average length that they were made with, so whoever
-    attaches with the same settings shares them. A point that the other program writes anew loses its keyword vector;
-    opening the store, or :meth:`optimise`, makes those that are missing. A text that is changed in the payload alone
-    keeps the vector of the old one.
+    The keyword vectors are named after the text's field, the analyser and the average length that they were made with,
+    so whoever attaches with the same settings shares them. A point that the other program writes anew loses its keyword
+    vector; opening the store, or :meth:`optimise`, makes those that are missing. A text that is changed in the payload
+    alone keeps the vector of the old one.
 
     The manifest is a file in the user's cache folder.
 
@@ -79,7 +77,7 @@ class AttachedStore:
         if not self._file.exists():
             return None
         manifest = parse_manifest(self._file.read_text("utf-8", errors="replace"), self.address)
-        return manifest if _vector_name(manifest) in (info.config.params.sparse_vectors or {}) else None
+        return manifest if self._vector_name(manifest) in (info.config.params.sparse_vectors or {}) else None
 
     def create(self, manifest: Manifest) -> None:
         """Attach: measure the texts, add the sparse vector, write the manifest, make the keyword vectors.
@@ -96,7 +94,8 @@ class AttachedStore:
         info = self._info()
         self._check_vectors(info, manifest)
         manifest = manifest.model_copy(update={"calibration": self._calibration(info, manifest)})
-        self._add_vector(_vector_name(manifest))
+        if self._vector_name(manifest) not in (info.config.params.sparse_vectors or {}):
+            self._add_vector(self._vector_name(manifest))
         self._write(manifest)
         self._open()
 
@@ -106,7 +105,7 @@ class AttachedStore:
         :raises StoreError: where records or indexes of the collection would have to follow.
         """
         before, _ = self._open()
-        if _vector_name(manifest) != _vector_name(before) or manifest.filter_fields:
+        if self._vector_name(manifest) != self._vector_name(before) or manifest.filter_fields:
             self._refuse()
         self._write(manifest)
         self._opened = None
@@ -158,10 +157,8 @@ class AttachedStore:
         return {key: found[key] for key in keys if key in found}
 
     def vectors(self, keys: Sequence[str]) -> dict[str, FloatVector]:
-        """Vectors by key; the server has scaled them when they were written."""
-        collection = self._collection()
-        points = collection.retrieve(to_ids(keys), payload=False, vector=True)
-        return {to_key(point.id): np.array(collection.vector_of(point), dtype=np.float32) for point in points}
+        """Vectors by key, of points that have one; the server has scaled them when they were written."""
+        return self._collection().vectors(to_ids(keys))
 
     def optimise(self) -> None:
         """Make the keyword vectors of points that were written since the store was opened."""
@@ -176,7 +173,7 @@ class AttachedStore:
             with suppress(ManifestUnreadable, StoreNotFound):
                 manifest = self.read_manifest()
                 if manifest is not None:
-                    name = _vector_name(manifest)
+                    name = self._vector_name(manifest)
                     self._connection.call(lambda client: client.delete_vector_name(self._name, name, wait=True))
             self._file.unlink()
 
@@ -200,7 +197,7 @@ class AttachedStore:
                 if manifest is None:
                     raise StoreNotFound(f"{self.address} is not attached yet")
                 self._quantised = self._info().config.quantization_config is not None
-                name = _vector_name(manifest)
+                name = self._vector_name(manifest)
                 self._fill(manifest, name)
                 self._opened = (manifest, name)
             return self._opened
@@ -231,14 +228,23 @@ class AttachedStore:
 
     def _calibration(self, info: models.CollectionInfo, manifest: Manifest) -> Calibration:
         """That of keyword vectors which are there already, or measured on the first texts."""
-        digest = _analyser_digest(manifest)
+        digest = self._terms_digest(manifest)
         for match in _ours(info):
-            if match["analyser"] == digest:
+            if match["terms"] == digest:
                 length = int(match["thousandths"]) / 1000
                 return Calibration(chunks=max(1, info.points_count or 1), average_length=length, unknown_rate=0.0)
         analyser = Analyser(manifest.analyser)
         points = islice(self._of("").scroll(None, [self._layout.text_key]), _MEASURED)
-        lengths = [analyser.terms(self._layout.text(point)).total() for point in points]
+        lengths: list[int] = []
+        some = False
+        for text in map(self._layout.text, points):
+            some = some or bool(text)
+            lengths.append(analyser.terms(text).total())
+        if lengths and not some:
+            raise NotAStore(
+                f"{self.address}: none of its first {len(lengths)} points has a text under {self._layout.text_key!r}: "
+                "say text_key="
+            )
         average = max(1.0, sum(lengths) / len(lengths)) if lengths else 1.0
         return Calibration(chunks=max(1, len(lengths)), average_length=round(average, 3), unknown_rate=0.0)
 
@@ -263,7 +269,7 @@ class AttachedStore:
         missing = models.Filter(must_not=[models.HasVectorCondition(has_vector=name)])
         analyser, average = Analyser(manifest.analyser), manifest.calibration.average_length
         points = self._of(name).scroll(missing, [self._layout.text_key])
-        for batch in batched(self._keyword_vectors(points, name, analyser, average), _BATCH):
+        for batch in bounded(self._keyword_vectors(points, name, analyser, average), _weight):
             self._update(batch)
 
     def _keyword_vectors(
@@ -286,9 +292,20 @@ class AttachedStore:
             if left:  # the others were deleted meanwhile
                 self._update(left)
 
+    def _vector_name(self, manifest: Manifest) -> str:
+        if manifest.calibration is None:
+            return ""
+        return f"retriever-{self._terms_digest(manifest)}-{round(1000 * manifest.calibration.average_length)}"
+
+    def _terms_digest(self, manifest: Manifest) -> str:
+        """Of what decides which terms a point has."""
+        terms = f"{manifest.analyser.model_dump_json()}\0{self._layout.text_key}"
+        return hashlib.blake2b(terms.encode(), digest_size=4).hexdigest()
+
     @property
     def _file(self) -> Path:
-        digest = hashlib.blake2b(self.address.encode(), digest_size=8).hexdigest()
+        place = "\0".join([self.address, self._layout.text_key, self._layout.vector])
+        digest = hashlib.blake2b(place.encode(), digest_size=8).hexdigest()
         return cache_folder() / "qdrant" / digest / "manifest.json"
 
     def _write(self, manifest: Manifest) -> None:
@@ -310,11 +327,7 @@ def _ours(info: models.CollectionInfo) -> list[re.Match[str]]:
     return [match for match in map(_VECTOR.fullmatch, info.config.params.sparse_vectors or {}) if match is not None]
 
 
-def _vector_name(manifest: Manifest) -> str:
-    if manifest.calibration is None:
-        return ""
-    return f"retriever-{_analyser_digest(manifest)}-{round(1000 * manifest.calibration.average_length)}"
-
-
-def _analyser_digest(manifest: Manifest) -> str:
-    return hashlib.blake2b(manifest.analyser.model_dump_json().encode(), digest_size=4).hexdigest()
+def _weight(point: models.PointVectors) -> int:
+    """About how many bytes of JSON."""
+    vectors: Any = point.vector
+    return 100 + sum(sparse_weight(len(vector.indices)) for vector in vectors.values())

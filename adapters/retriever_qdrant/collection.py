@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from qdrant_client import QdrantClient, models
 
 from retriever.batched import batched
 from retriever.errors import StoreNotFound
 from retriever.keyword.bm25 import SparseVector, query_vector
 from retriever.stores import Legs, Query
+from retriever.types import FloatVector
 from retriever_qdrant.batches import PAGE
 from retriever_qdrant.connection import Connection
 from retriever_qdrant.direction import direction
@@ -82,14 +84,18 @@ class Collection:
                 )
             )
 
-    def vector_of(self, point: models.Record) -> Sequence[float]:
-        """The dense vector of a point that was retrieved with it.
+    def vectors(self, ids: Sequence[PointId]) -> dict[str, FloatVector]:
+        """The dense vectors of these points by key, without points that have none.
 
-        :param point: from :meth:`retrieve`.
+        :param ids: any number.
         """
-        vector: Any = point.vector
-        dense: Sequence[float] = vector[self._dense] if isinstance(vector, Mapping) else vector
-        return dense
+        vectors: dict[str, FloatVector] = {}
+        for point in self.retrieve(ids, payload=False, vector=True):
+            given: Any = point.vector
+            dense = given.get(self._dense) if isinstance(given, Mapping) else given
+            if dense is not None:
+                vectors[self._key(point.id)] = np.array(dense, dtype=np.float32)
+        return vectors
 
     def search(self, query: Query, condition: models.Filter | None, *, quantised: bool) -> Legs:
         """Both legs in one round trip.

@@ -209,9 +209,10 @@ class Connection:
                 raise StoreError(f"{self.address} was opened before this process was forked: open it anew in here")
             if self._client is None:
                 raise StoreError(f"{self.address} has no client")
-            if self._version is None:
-                self._version = self._checked_version(self._client)
-            return self._client
+            client = self._client
+        if self._version is None:  # asked without the lock: threads that wait for a server wait side by side
+            self._version = self._checked_version(client)
+        return client
 
     def _checked_version(self, client: QdrantClient) -> tuple[int, int]:
         said = client.info().version

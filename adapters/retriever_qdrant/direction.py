@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from retriever.types import FloatVector
@@ -12,10 +14,8 @@ def direction(vector: FloatVector) -> FloatVector:
 
     :param vector: finite.
     """
-    with np.errstate(over="ignore"):
-        square = float(vector @ vector)
-    if 0.25 < square < 4.0:  # nearly all: embeddings have length 1
+    exact = vector.astype(np.float64)  # in which no square of a float32 overflows, or vanishes
+    square = float(exact @ exact)
+    if 0.25 < square < 4.0 or not square:  # nearly all: embeddings have length 1
         return vector
-    exact = vector.astype(np.float64)
-    norm = float(np.linalg.norm(exact))
-    return (exact / norm).astype(np.float32) if norm else vector
+    return (exact / math.sqrt(square)).astype(np.float32)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import qdrant_edge as edge
 
-from retriever_qdrant.filters import Condition, FilterCompiler, bounds
+from retriever_qdrant.filters import Condition, FilterCompiler
 
 
 class EdgeVocabulary:
@@ -39,9 +39,9 @@ class EdgeVocabulary:
         operand: Any = np.bool_(truth)
         return edge.FieldCondition(path, match=edge.MatchValue(operand))
 
-    def number(self, path: str, operator: str, bound: float) -> Condition:
-        """A number in this relation to the bound."""
-        return edge.FieldCondition(path, range=edge.RangeFloat(**bounds(operator, bound)))
+    def number(self, path: str, **bounds: float) -> Condition:
+        """A number within these bounds."""
+        return edge.FieldCondition(path, range=edge.RangeFloat(**bounds))
 
     def is_empty(self, path: str) -> Condition:
         """There is no value."""

@@ -262,9 +262,12 @@ class EdgeStore:
 
     def _retrieve(self, keys: Sequence[str], *, with_payload: bool) -> dict[str, edge.Record]:
         ids = [key for key in keys if payload.is_point_id(key)]  # the engine fails on others; nothing is there
-        with self._using() as (shard, _):
-            points = shard.retrieve(list(ids), with_payload, [] if with_payload else [payload.DENSE])
-        return {_key(point): point for point in points}
+        points: dict[str, edge.Record] = {}
+        for page in batched(ids, PAGE):
+            with self._using() as (shard, _):
+                found = shard.retrieve(list(page), with_payload, [] if with_payload else [payload.DENSE])
+            points.update((_key(point), point) for point in found)
+        return points
 
 
 def _key(point: edge.ScoredPoint | edge.Record) -> str:

@@ -3,20 +3,21 @@
 The embedded engine and the server's client have classes of their own for the same conditions: a :class:`Vocabulary`
 makes them. What is below decides which conditions mean what, once for both.
 
-Two habits of the engine shape it. A substring is looked for in the elements of a list too, so lists are told apart by
-the field ``lists``. Floats that JSON would change are found under ``floats``; asking the indexed field ``split`` first
-keeps that free where there are none.
+Three habits of the engine shape it. A substring is looked for in the elements of a list too, so lists are told apart
+by the field ``lists``. Floats that JSON would change are found under ``floats``; asking the indexed field ``split``
+first keeps that free where there are none. Of strings it takes thousands in one condition, but numbers that may be
+whole or not only one by one, so many of them are asked for in a tree of ranges.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from retriever.filters import And, Compare, Exists, Filter, In, Key, Not, Or, Reserved
-from retriever.metadata import escape_key, family
+from retriever.metadata import escape_key
 from retriever.types import Scalar
-from retriever_qdrant.numbers import split
+from retriever_qdrant.numbers import split, survives_json
 from retriever_qdrant.payload import metadata_path
 
 Condition = Any
@@ -46,10 +47,10 @@ class Vocabulary(Protocol):
     def is_bool(self, path: str, truth: bool) -> Condition:
         """The value, or an element of it, is this boolean."""
 
-    def number(self, path: str, operator: str, bound: float) -> Condition:
-        """The value, or an element of it, is a number that stands in this relation to the bound.
+    def number(self, path: str, **bounds: float) -> Condition:
+        """The value, or an element of it, is a number within these bounds.
 
-        :param operator: ``eq gt gte lt lte``.
+        :param bounds: by ``gt gte lt lte``.
         """
 
     def is_empty(self, path: str) -> Condition:
@@ -62,14 +63,15 @@ class Vocabulary(Protocol):
         """The value, or an element of it, is a string that contains this one."""
 
 
-def bounds(operator: str, bound: float) -> dict[str, float]:
-    """The arguments of a range.
+_FANOUT = 8  # branches of a node in a tree of ranges: few enough to ask one by one, many enough to keep it low
 
-    :param operator: ``eq gt gte lt lte``.
-    :param bound: a number.
-    """
-    value = float(bound)
-    return {"gte": value, "lte": value} if operator == "eq" else {operator: value}
+
+class _Node(NamedTuple):
+    """Part of a tree of ranges: its least and its greatest number, and the condition that it is."""
+
+    low: float
+    high: float
+    condition: Condition
 
 
 class FilterCompiler:
@@ -134,21 +136,20 @@ class FilterCompiler:
         return self.any_of([self.words.none_of([self.words.is_empty(self.path(key))]), self._listed("split", key)])
 
     def is_in(self, key: Key, operands: Sequence[Scalar]) -> Condition:
-        """Equal to one of them: strings in one condition, since there may be thousands.
+        """Equal to one of them: of each family in one condition, since there may be thousands.
 
         :param key: as in the filter.
         :param operands: of any family.
         """
         strings = [operand for operand in operands if isinstance(operand, str)]
-        alternatives = [self._equal(key, operand) for operand in operands if not isinstance(operand, str)]
+        truths = {operand for operand in operands if isinstance(operand, bool)}
+        numbers = {float(operand) for operand in operands if not isinstance(operand, str | bool)}
+        alternatives = [self.words.is_bool(self.path(key), truth) for truth in truths]
         if strings:
             alternatives.append(self.words.one_of(self.path(key), strings))
+        if numbers:
+            alternatives.append(self.is_number(key, sorted(numbers)))
         return self.any_of(alternatives)
-
-    def _equal(self, key: Key, operand: int | float | bool) -> Condition:
-        if family(operand) == "number":
-            return self.number(key, "eq", operand)
-        return self.words.is_bool(self.path(key), bool(operand))
 
     def contains(self, key: Key, operand: Scalar) -> Condition:
         """A substring of a string, or an element of a list.
@@ -170,24 +171,75 @@ class FilterCompiler:
         """
         return self._listed("lists", key)
 
-    def number(self, key: Key, operator: str, operand: float) -> Condition:
-        """A number stands in a relation to the operand.
+    def is_number(self, key: Key, numbers: Sequence[float]) -> Condition:
+        """Equal to one of these numbers.
+
+        A float is split or not by its value alone, so each operand is looked for where it would be. An integer is
+        never split, but may equal a float that is.
 
         :param key: as in the filter.
-        :param operator: ``eq gt gte lt lte``.
+        :param numbers: distinct, in rising order.
+        """
+        if isinstance(key, Reserved):
+            return self.nothing
+        kept = [number for number in numbers if number.is_integer() or survives_json(number)]
+        divided = [split(number) for number in numbers if not survives_json(number)]
+        alternatives = [self.among(self.path(key), kept)] if kept else []
+        if divided:
+            nodes = [self._node(parts["h"], self._parts("eq", parts)) for parts in divided]
+            alternatives.append(self._divided(key, self._tree("h", nodes)))
+        return self.any_of(alternatives)
+
+    def number(self, key: Key, operator: str, operand: float) -> Condition:
+        """A number that is greater or less than the operand, or equal to it.
+
+        :param key: as in the filter.
+        :param operator: ``gt gte lt lte``.
         :param operand: a number.
         """
         if isinstance(key, Reserved):
             return self.nothing
-        parts = self.words.nested(f'floats."{escape_key(key)}"', self._split_number(operator, operand))
-        split_one = self.words.all_of([self._listed("split", key), parts])
-        return self.any_of([self.words.number(self.path(key), operator, operand), split_one])
+        parts = split(operand)
+        # Ordered by ``h`` first, and by ``l`` where that is equal.
+        beyond = self.words.number("h", **{operator[:2]: float(parts["h"])})
+        divided = self._divided(key, self.any_of([beyond, self._parts(operator, parts)]))
+        return self.any_of([self.words.number(self.path(key), **{operator: float(operand)}), divided])
 
-    def _split_number(self, operator: str, operand: float) -> Condition:
-        """Order by ``h`` first, and by ``l`` where that is equal."""
-        parts, number = split(operand), self.words.number
-        level = self.words.all_of([number("h", "eq", parts["h"]), number("l", operator, parts["l"])])
-        return level if operator == "eq" else self.any_of([number("h", operator[:2], parts["h"]), level])
+    def among(self, path: str, numbers: Sequence[float]) -> Condition:
+        """The value, or an element of it, is one of these numbers.
+
+        :param path: as Qdrant writes it.
+        :param numbers: in rising order, at least one.
+        """
+        return self._tree(path, [self._node(number, self._equal(path, number)) for number in numbers])
+
+    def _tree(self, path: str, nodes: Sequence[_Node]) -> Condition:
+        """One of the nodes holds. Whatever is outside of the range of a branch is done with it."""
+        while len(nodes) > _FANOUT:
+            nodes = [self._branch(path, nodes[start : start + _FANOUT]) for start in range(0, len(nodes), _FANOUT)]
+        return self.any_of([node.condition for node in nodes])
+
+    def _branch(self, path: str, nodes: Sequence[_Node]) -> _Node:
+        low, high = nodes[0].low, nodes[-1].high
+        one = self.any_of([node.condition for node in nodes])
+        return _Node(low, high, self.words.all_of([self.words.number(path, gte=low, lte=high), one]))
+
+    def _node(self, number: float, condition: Condition) -> _Node:
+        return _Node(float(number), float(number), condition)
+
+    def _equal(self, path: str, number: float) -> Condition:
+        return self.words.number(path, gte=float(number), lte=float(number))
+
+    def _parts(self, operator: str, parts: Mapping[str, int]) -> Condition:
+        """The same ``h``, and an ``l`` in this relation."""
+        low = parts["l"]
+        last = self._equal("l", low) if operator == "eq" else self.words.number("l", **{operator: float(low)})
+        return self.words.all_of([self._equal("h", parts["h"]), last])
+
+    def _divided(self, key: str, condition: Condition) -> Condition:
+        """A float is split there whose parts satisfy a filter."""
+        parts = self.words.nested(f'floats."{escape_key(key)}"', condition)
+        return self.words.all_of([self._listed("split", key), parts])
 
     def _listed(self, field: str, key: str) -> Condition:
         """``lists`` or ``split`` names the key."""

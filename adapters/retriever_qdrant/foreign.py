@@ -150,8 +150,14 @@ class ForeignFilters(FilterCompiler):
         """The value is a list: only then it has elements."""
         return self.words.none_of([self.words.is_empty(f"{self.path(key)}[]")])
 
+    def is_number(self, key: Key, numbers: Sequence[float]) -> Condition:
+        """Equal to one of these numbers, none of which is split here."""
+        return self.nothing if isinstance(key, Reserved) else self.among(self.path(key), numbers)
+
     def number(self, key: Key, operator: str, operand: float) -> Condition:
-        """A number stands in a relation to the operand."""
-        if isinstance(key, Reserved):
-            return self.nothing
-        return self.words.number(self.path(key), operator, operand)
+        """A number is in a relation of order to the operand."""
+        return (
+            self.nothing
+            if isinstance(key, Reserved)
+            else self.words.number(self.path(key), **{operator: float(operand)})
+        )

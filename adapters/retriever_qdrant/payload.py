@@ -116,7 +116,8 @@ def _metadata_fields(metadata: Metadata) -> dict[str, Any]:
     floats: dict[str, list[dict[str, int]]] = {}
     for name, value in metadata.items():
         key = escape_key(name)
-        if type(value) in _KEPT_AS_IT_IS:
+        kind = type(value)
+        if kind in _KEPT_AS_IT_IS or (kind is float and survives_json(value)):  # type: ignore[arg-type]
             plain[key] = value
             continue
         is_list = not isinstance(value, str | int | float)
@@ -136,7 +137,7 @@ def _metadata_fields(metadata: Metadata) -> dict[str, Any]:
     return fields
 
 
-_KEPT_AS_IT_IS = (str, int, bool)  # most values are of these: the rest is for floats and lists
+_KEPT_AS_IT_IS = (str, int, bool)  # most values are of these: the rest is for lists, and floats that are split
 
 
 def _separate(elements: Sequence[Scalar]) -> tuple[list[Scalar], list[dict[str, int]]]:

@@ -12,6 +12,7 @@ from retriever_qdrant.batches import MOST_RECORDS
 from retriever_qdrant.server_errors import RequestTooLarge
 
 T = TypeVar("T", Record, Chunk)
+Item = TypeVar("Item")
 
 MOST_BYTES = 8 * 2**20
 """Bytes a request, about, unless a single record has more."""
@@ -40,7 +41,7 @@ class Sender(Generic[T]):
         :raises RecordsRefused: at the end, naming those that are too large by themselves.
         :raises StoreError: where it fails for another reason; what was sent before is written.
         """
-        for batch in bounded(items):
+        for batch in bounded(items, weight):
             self._halving(batch)
         if self._refused:
             shown = ", ".join(list(self._refused)[:_SHOWN])
@@ -69,15 +70,16 @@ class Sender(Generic[T]):
                 self._halving(batch[middle:])
 
 
-def bounded(items: Iterable[T]) -> Iterator[list[T]]:
-    """Cut records or chunks into batches of bounded count and size, in order.
+def bounded(items: Iterable[Item], weigh: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """Cut what is sent into batches of bounded count and size, in order.
 
     :param items: any number.
+    :param weigh: about how many bytes of JSON an item is.
     """
-    batch: list[T] = []
+    batch: list[Item] = []
     size = 0
     for item in items:
-        more = weight(item)
+        more = weigh(item)
         if batch and (len(batch) == MOST_RECORDS or size + more > MOST_BYTES):
             yield batch
             batch, size = [], 0
@@ -88,13 +90,21 @@ def bounded(items: Iterable[T]) -> Iterator[list[T]]:
 
 
 def weight(item: Record | Chunk) -> int:
-    """About how many bytes of JSON: a number of a vector takes some 20, a term of a sparse one 30.
+    """About how many bytes of JSON: a number of a vector takes some 20.
 
     :param item: to be sent.
     """
     if isinstance(item, Record):
-        return 20 * item.vector.size + 30 * len(item.terms) + weight(item.chunk)
+        return 20 * item.vector.size + sparse_weight(len(item.terms)) + weight(item.chunk)
     return 400 + len(item.text.encode()) + _metadata_weight(item.metadata)
+
+
+def sparse_weight(terms: int) -> int:
+    """About how many bytes of JSON a sparse vector is.
+
+    :param terms: how many it has.
+    """
+    return 30 * terms
 
 
 def _metadata_weight(metadata: Metadata) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from qdrant_client import models
 
 from retriever_qdrant.connection import Connection
-from retriever_qdrant.filters import Condition, bounds
+from retriever_qdrant.filters import Condition
 
 SUBSTRINGS = (1, 20)
 """The first version of the server with a condition for substrings."""
@@ -47,9 +47,9 @@ class ServerVocabulary:
         """The value is this boolean."""
         return models.FieldCondition(key=path, match=models.MatchValue(value=truth))
 
-    def number(self, path: str, operator: str, bound: float) -> Condition:
-        """A number in this relation to the bound."""
-        return models.FieldCondition(key=path, range=models.Range(**bounds(operator, bound)))
+    def number(self, path: str, **bounds: float) -> Condition:
+        """A number within these bounds."""
+        return models.FieldCondition(key=path, range=models.Range(**bounds))
 
     def is_empty(self, path: str) -> Condition:
         """There is no value."""

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-import numpy as np
 from qdrant_client import models
 
 from retriever.batched import batched
@@ -169,8 +168,7 @@ class ServerStore:
     def vectors(self, keys: Sequence[str]) -> dict[str, FloatVector]:
         """Vectors by key; the server has scaled them when they were written."""
         self._open()
-        points = self._collection.retrieve(_ids(keys), payload=False, vector=True)
-        return {_key(point.id): np.array(self._collection.vector_of(point), dtype=np.float32) for point in points}
+        return self._collection.vectors(_ids(keys))
 
     def optimise(self) -> None:
         """End a bulk load: let the server build its graph, and wait for it. Otherwise the server sees to it itself.
@@ -225,8 +223,10 @@ class ServerStore:
         end = time.monotonic() + self._options.deadline
         quiet = 0
         while quiet < _QUIET:
-            info = self._info()
-            quiet = quiet + 1 if info is not None and info.status == models.CollectionStatus.GREEN else 0
+            info, _ = self._opened()
+            if info.status == models.CollectionStatus.RED:
+                raise StoreError(f"{self.address}: the server failed to build its graph: {info.optimizer_status}")
+            quiet = quiet + 1 if info.status == models.CollectionStatus.GREEN else 0
             if time.monotonic() > end:
                 raise StoreUnavailable(f"{self.address} is still building its graph after {self._options.deadline:g} s")
             time.sleep(_POLL)

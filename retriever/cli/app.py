@@ -1,4 +1,4 @@
-"""The commands. Exit codes: 0 done, 1 error or damage found, 2 wrong usage, 3 done but some documents failed."""
+"""The commands. Exit codes: 0 done, 1 error or damage found, 2 wrong usage, 3 done but for some documents or chunks."""
 
 from __future__ import annotations
 
@@ -171,6 +171,8 @@ def copy(
     with chunk_progress("copying", hidden=as_json) as progress:
         report = copy_index(source, target, embedding=embedding, progress=lambda done: progress(done.chunks))
     Output(as_json).copied(report, target)
+    if report.lost or report.refused:
+        raise typer.Exit(3)
 
 
 @app.command()

@@ -134,6 +134,11 @@ class Output:
         )
         if report.extra:
             self._console.print(Text(f"note: the target holds {report.extra:,} other chunks; they stay", "yellow"))
+        if report.lost:
+            lost = f"not copied: {report.lost:,} chunks whose text or vector the source could not give; see retriever "
+            self._console.print(Text(f"{lost}verify, and index its sources again", "red"))
+        for problem in report.problems[:MOST_PROBLEMS]:
+            self._console.print(Text(f"not copied: {problem}", "red"))
         if report.truncated:
             self._console.print(Text(f"note: {_cut(report.truncated)}", "yellow"))
 

@@ -15,7 +15,11 @@ from retriever.testing.writing import Writing
 
 
 class StoreContract(Lifecycle, Writing, RoundTrips, Searching, Filtering, RandomHistories, Load):
-    """Everything that :class:`retriever.stores.Store` promises. Inherit it, give one fixture, and run pytest.
+    """What :class:`retriever.stores.Store` promises, as far as every place can be asked for it.
+
+    Inherit it, give one fixture, and run pytest. What depends on the place is left for an adapter's own tests: that
+    ``open`` accepts its address; other programs' data, damage and locks at the place; attempts that were interrupted,
+    processes that died; records that are refused; requests that fail.
 
     The fixture ``new_store`` returns a :class:`~retriever.testing.base.NewStore`: a factory of stores by name of the
     place, where equal names are the same place. It closes and removes afterwards what was made::

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,5 +95,5 @@ def _answers(url: str) -> bool:
         with opener.open(url, timeout=2) as reply:
             ok: bool = reply.status == 200
             return ok
-    except (urllib.error.URLError, OSError):
+    except (http.client.HTTPException, OSError):
         return False

@@ -3,6 +3,8 @@
 # ruff: noqa: S101 - assertions are what a test is made of
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -95,6 +97,20 @@ class Writing(ContractPart):
         check_chunks(store, [make_chunk(A, {"k": 1})])
         assert store.vectors([store.key(A)])[store.key(A)].tolist() == pytest.approx([0.6, 0.8, 0, 0])
         assert found(store, "other") == []
+
+    def test_what_the_store_gave_is_the_callers(self, store: Store) -> None:
+        """Changing it changes no record."""
+        record = make_record(A, (1, 0, 0, 0), {"k": 1, "l": ["x"]})
+        store.upsert([record])
+        key = store.key(A)
+        metadata: Any = store.fetch([key])[key].metadata
+        metadata["k"] = 2
+        metadata["l"].append("y")
+        row = store.vectors([key])[key]
+        if row.flags.writeable:
+            row[:] = 0
+        check_chunks(store, [make_chunk(A, {"k": 1, "l": ["x"]})])
+        assert store.vectors([key])[key].tolist() == pytest.approx([1, 0, 0, 0])
 
     def test_rewriting_keeps_vector_and_terms(self, store: Store) -> None:
         """Span, source, document and metadata are replaced whole."""

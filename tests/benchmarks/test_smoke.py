@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import query_speed
+from benchmarks import attach, chroma_speed, query_speed, readers
 from benchmarks.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,8 +45,26 @@ def test_quality_without_a_set_that_is_named_is_an_error(tmp_path, capsys):
 def test_queries_are_timed():
     rows = query_speed.run(300, 5)
     assert all(row.measured > 0 for row in rows)
-    assert [row.bar for row in rows] == [query_speed.TIMES, *[None] * (len(rows) - 1)]
+    assert [row.bar for row in rows] == [query_speed.TIMES, *[None] * (len(rows) - 2), query_speed.UPSERT]
     assert ["200" in row.shown["beside it"] for row in rows[:2]] == [True, False]
+
+
+def test_queries_on_chroma_are_timed():
+    writing, queries, *bare = chroma_speed.run(600, 6)
+    assert all(row.measured > 0 for row in (writing, queries, *bare))
+    assert (writing.bar, queries.bar) == (chroma_speed.UPSERT, chroma_speed.TIMES)
+
+
+def test_attaching_is_timed_and_judged(monkeypatch, tmp_path):
+    monkeypatch.setenv("RETRIEVER_CACHE", str(tmp_path))
+    rows = attach.run(600).rows
+    assert [row.verdict for row in rows] == ["pass"] * len(rows)
+
+
+def test_readers_beside_a_writer_are_judged(monkeypatch, tmp_path):
+    monkeypatch.setenv("RETRIEVER_CACHE", str(tmp_path))
+    rows = readers.run(1, 2).rows
+    assert [row.verdict for row in rows] == ["pass"] * len(rows)
 
 
 @pytest.mark.parametrize("side", ["ours", "bare"])

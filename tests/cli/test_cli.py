@@ -239,5 +239,5 @@ def test_the_program_is_installed():
         text=True,
         check=True,
     )
-    for command in ("index", "search", "info", "verify", "delete", "recalibrate"):
+    for command in ("index", "search", "info", "verify", "delete", "recalibrate", "copy", "repair"):
         assert command in result.stdout

@@ -234,6 +234,18 @@ class FailsOnMissing(MemoryStore):
         return {key: self._records[key].chunk for key in keys}
 
 
+class HandsOutItsOwnChunks(MemoryStore):
+    def fetch(self, keys):
+        super().fetch(keys)
+        return {key: self._records[key].chunk for key in keys if key in self._records}
+
+
+class HandsOutItsOwnVectors(MemoryStore):
+    def vectors(self, keys):
+        super().vectors(keys)
+        return {key: self._records[key].vector for key in keys if key in self._records}
+
+
 class CreatesOver(MemoryStore):
     def create(self, manifest):
         self.destroy()
@@ -293,6 +305,8 @@ FAULTS = [
     (FloatsOfInts, "test_every_kind_of_value_comes_back"),
     (StripsTexts, "test_every_kind_of_text_comes_back"),
     (FailsOnMissing, "test_chunks_come_by_key"),
+    (HandsOutItsOwnChunks, "test_what_the_store_gave_is_the_callers"),
+    (HandsOutItsOwnVectors, "test_what_the_store_gave_is_the_callers"),
     (CreatesOver, "test_creating_twice_is_an_error"),
     (IsThereBeforeCreate, "test_calls_before_create_find_no_index[count]"),
     (DestroyLeavesRecords, "test_destroying_removes_everything"),

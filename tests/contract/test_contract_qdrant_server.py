@@ -21,7 +21,7 @@ class TestQdrantServer(StoreContract):
         where = urlsplit(URL)
 
         def make(name):
-            tls = where.scheme == "https"
+            tls = {"https": True, "http": False}.get(where.scheme)
             return QdrantStore.connect(str(where.hostname), f"{unique}-{name}", port=where.port, tls=tls)
 
         return new_stores(make)

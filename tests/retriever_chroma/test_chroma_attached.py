@@ -79,7 +79,7 @@ def test_it_is_only_read(attached, docs):
         lambda: attached.rewrite([make_chunk("1")]),
         lambda: attached.delete(["1"]),
     ):
-        with pytest.raises(StoreError, match="retriever copy"):
+        with pytest.raises(StoreError, match=r"copy_index\(ChromaStore.attach"):
             change()
     assert contents(docs) == before
 

@@ -98,6 +98,11 @@ def test_keys_are_cut_out():
     assert "sk-1234" not in str(error)
 
 
+def test_keys_are_cut_out_of_headers_too():
+    error = translated(chromadb.errors.InternalError("the header Basic dXNlcjpzay0xMjM0 is wrong"), "x", "user:sk-1234")
+    assert str(error) == "x: Chroma failed: InternalError: the header Basic *** is wrong"
+
+
 def test_panics_are_damage_and_interrupts_are_not():
     panic = type("PanicException", (BaseException,), {})
     assert is_panic(panic())

@@ -96,7 +96,7 @@ def test_a_forked_process_is_told_to_open_anew(store):
 
 def test_a_folder_closed_in_good_order_is_not_probed(store, tmp_path, open_store, monkeypatch):
     probed = []
-    monkeypatch.setattr(folder, "probe", lambda *arguments: probed.append(arguments))
+    monkeypatch.setattr(folder, "probe", lambda *arguments: probed.append(arguments) or {})
     store.upsert([make_record(A)])
     store.close()
     again = open_store(path=tmp_path / "index")
@@ -126,7 +126,7 @@ def test_after_a_kill_the_folder_is_probed_and_the_replica_comes_in_step(store, 
     with pytest.raises(subprocess.CalledProcessError):
         run(KILLED, tmp_path / "index")
     probed = []
-    monkeypatch.setattr(folder, "probe", lambda *a: (probed.append(a), probing.probe(*a)))
+    monkeypatch.setattr(folder, "probe", lambda *a: (probed.append(a), probing.probe(*a))[1])
     assert keyword(store, "cherry") == [B]
     assert set(semantic(store)) == {A, B}
     assert len(probed) == 1
@@ -151,6 +151,45 @@ def test_damaged_files_are_found_by_the_probe(damaged):
         damaged.count()
     assert not caught.value.retryable
     damaged.close()
+
+
+def test_a_folder_with_damage_never_counts_as_closed_in_good_order(damaged, tmp_path, open_store):
+    """Whichever collection was opened last, and however often."""
+    other = open_store(path=tmp_path / "index", collection="other")
+    other.create(make_manifest())
+    other.upsert([make_record(A)])
+    for _ in range(2):
+        with pytest.raises(StoreDamaged, match="ended a process"):
+            damaged.count()
+        damaged.close()
+        other.close()
+        assert not (tmp_path / "index" / ".retriever" / "clean").exists()
+        assert other.count() == 1
+        assert keyword(other, "word") == semantic(other) == [A]
+    other.close()
+
+
+def test_every_collection_is_probed(damaged, tmp_path, open_store):
+    for name in ("abc", "xyz"):
+        open_store(path=tmp_path / "index", collection=name).create(make_manifest())
+    damaged.close()
+    assert list(probing.probe(tmp_path / "index", ["abc", "retriever", "xyz"], "here")) == ["retriever"]
+    assert probing.probe(tmp_path / "index", ["xyz"], "here") == {}
+    (tmp_path / "index" / "chroma.sqlite3").write_bytes(b"x" * 9_000)
+    with pytest.raises(StoreDamaged, match="here is damaged"):
+        probing.probe(tmp_path / "index", ["abc"], "here")
+
+
+def test_what_is_damaged_can_be_destroyed(damaged, tmp_path, open_store):
+    other = open_store(path=tmp_path / "index", collection="other")
+    other.create(make_manifest())
+    damaged.destroy()
+    damaged.create(make_manifest())
+    damaged.upsert([make_record(A)])
+    assert keyword(damaged, "word") == semantic(damaged) == [A]
+    other.destroy()
+    damaged.destroy()
+    assert not (tmp_path / "index").exists()
 
 
 def test_a_probe_that_takes_too_long(damaged, monkeypatch):

@@ -1,6 +1,7 @@
 """Collections whose files are damaged, and what repair makes of them."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import chromadb
@@ -91,6 +92,44 @@ def test_an_interrupted_repair_goes_on(folder, counting):
     counting.reset()
     assert repair_index(f"chroma:{folder}").chunks == COUNT
     assert len(counting.documents) <= COUNT - 2 * BATCH + 8
+    check_sound(folder, counting)
+
+
+def test_what_changed_since_an_interrupted_repair_counts(folder, counting):
+    def stop(done):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        repair_index(f"chroma:{folder}", progress=stop)
+    with Retriever.open(f"chroma:{folder}") as retriever:
+        chunks = {entry.document_id: entry.chunk_id for entry in retriever.store.entries()}
+        written = retriever.store.fetch([chunks["d1"], chunks["d2"]])
+        retriever.store.delete([chunks["d2"]])
+        retriever.store.rewrite([replace(written[chunks["d1"]], metadata={"n": -1})])
+    repair_index(f"chroma:{folder}")
+    with Retriever.open(f"chroma:{folder}") as retriever:
+        assert retriever.store.count() == COUNT - 1
+        assert retriever.store.fetch([chunks["d1"]])[chunks["d1"]].metadata == {"n": -1}
+        assert len(list((folder / ".retriever").glob("*-*"))) == 1, "the replica of the old collection is gone"
+        retriever.store.destroy()
+    assert not folder.exists()
+
+
+def test_a_replacement_that_a_kill_damaged_is_begun_anew(folder, counting):
+    damaged = graph(folder)
+
+    def stop(done):
+        if done.chunks == COUNT:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        repair_index(f"chroma:{folder}", progress=stop)
+    for file in folder.glob("*-*/data_level0.bin"):
+        fill_with_ones(file)
+    assert len(list(folder.glob("*-*/data_level0.bin"))) == 2, "both are damaged"
+    assert damaged.exists()
+    kill_marker(folder)
+    assert repair_index(f"chroma:{folder}").chunks == COUNT
     check_sound(folder, counting)
 
 

@@ -12,9 +12,10 @@ import uuid
 import pytest
 from chroma_samples import chunk_id, keyword, make_chunk, make_manifest, make_record, semantic
 
-from retriever.errors import NotAStore, RecordsRefused, StoreError, StoreNotFound
+from retriever.errors import NotAStore, RecordsRefused, StoreError, StoreNotFound, StoreUnavailable
 from retriever.stores import Query
 from retriever.testing.servers import chroma_server
+from retriever_chroma.collection import Collection
 
 A, B = chunk_id("a"), chunk_id("b")
 
@@ -56,6 +57,52 @@ def test_changes_in_place_are_found_by_a_sync(no_wait, remote, beside):
     assert keyword(remote, "cherry") == []
     remote.sync()
     assert keyword(remote, "cherry", {"k": 1}) == [A]
+
+
+DIES = """
+    import os, sys
+    from retriever.testing.samples import chunk_id, make_chunk
+    from retriever_chroma import ChromaStore
+    from retriever_chroma.replica import Replica
+    store = ChromaStore(host=sys.argv[1], port=int(sys.argv[2]), collection=sys.argv[3])
+    Replica.upsert = lambda *_: os._exit(9)
+    store.rewrite([make_chunk(chunk_id("a"), {"k": 2})])
+"""
+
+
+def test_a_change_in_place_that_a_kill_kept_from_the_index_is_found(no_wait, server, name, remote):
+    remote.upsert([make_record(A, metadata={"k": 1}), make_record(B)])
+    assert keyword(remote, "word", {"k": 1}) == [A]
+    dies = [sys.executable, "-c", textwrap.dedent(DIES), server.host, str(server.port), name]
+    assert subprocess.run(dies, check=False).returncode == 9
+    assert keyword(remote, "word", {"k": 2}) == semantic(remote, {"k": 2}) == [A]
+    assert remote._open().replica._left() == {}
+
+
+def test_a_change_in_place_while_another_process_writes_the_index_is_found(server, name, remote, open_store):
+    remote.upsert([make_record(A, metadata={"k": 1})])
+    assert keyword(remote, "word", {"k": 1}) == [A]
+    other = open_store(host=server.host, port=server.port, collection=name)
+    assert other._open().replica._index.lock()
+    remote.rewrite([make_chunk(A, {"k": 2})])
+    assert keyword(remote, "word", {"k": 2}) == [], "what is committed"
+    other._open().replica._index.rollback()
+    remote._open().replica._next_look = 0.0
+    assert keyword(remote, "word", {"k": 2}) == [A]
+
+
+def test_a_change_in_place_without_an_answer_is_found(remote, monkeypatch):
+    remote.upsert([make_record(A, metadata={"k": 1})])
+    update = Collection.update
+
+    def unanswered(*arguments):
+        update(*arguments)
+        raise StoreUnavailable("no answer in time")
+
+    monkeypatch.setattr(Collection, "update", unanswered)
+    with pytest.raises(StoreUnavailable):
+        remote.rewrite([make_chunk(A, {"k": 2})])
+    assert keyword(remote, "word", {"k": 2}) == [A]
 
 
 def test_the_server_is_not_asked_with_every_search(remote, beside):

@@ -15,6 +15,7 @@ from retriever.errors import IndexMismatch, NotAStore, StoreError, StoreLocked, 
 from retriever.filters import parse_filter
 from retriever.stores import Query
 from retriever_chroma import ChromaStore
+from retriever_chroma.collection import Collection
 from retriever_chroma.convert import MANIFEST
 from retriever_chroma.replica import Replica
 from retriever_chroma.sqlite import Database
@@ -108,6 +109,26 @@ def test_deleting_the_replica_loses_nothing(store, tmp_path, open_store):
     again = open_store(path=tmp_path / "index")
     assert set(keyword(again, "word")) == {A, B}
     assert keyword(again, "word", {"k": 1}) == [A]
+
+
+def test_a_record_that_slipped_from_one_page_to_another_is_not_taken_for_gone(store, monkeypatch):
+    """Another thread deletes while a sync reads page after page."""
+    store.upsert([make_record(A), make_record(B), make_record(C)])
+    all_rows = Collection.all_rows
+    monkeypatch.setattr(Collection, "all_rows", lambda *a, **b: (row for row in all_rows(*a, **b) if row.id != B))
+    store.sync()
+    assert set(keyword(store, "word")) == {A, B, C}
+
+
+def test_a_record_that_the_replica_lacks_is_found_with_the_next_deletion(store):
+    store.upsert([make_record(A), make_record(B), make_record(C), make_record(chunk_id("d"))])
+    replica = store._open().replica
+    replica.flush()
+    assert replica._index.lock()
+    replica._index.delete([B])
+    replica._commit(replica._position())
+    raw(store).delete(ids=[A, chunk_id("d")])
+    assert set(keyword(store, "word")) == {B, C}
 
 
 def test_a_damaged_replica_is_built_anew(store, tmp_path, open_store):

@@ -145,7 +145,7 @@ def test_it_opens_again_without_writing(server: StandIn, client, filled):
 
 def test_an_interrupted_attachment_goes_on(server: StandIn, client, filled, monkeypatch):
     """Killed between batches of keyword vectors: those that are there are not made again."""
-    monkeypatch.setattr("retriever_qdrant.attached._BATCH", 1)
+    monkeypatch.setattr("retriever_qdrant.sending.MOST_RECORDS", 1)
     store = QdrantStore.attach(client, "docs")
     done = []
     update = client.update_vectors
@@ -316,6 +316,58 @@ def test_flat_payloads_named_vectors_and_numbers_as_ids(client):
         store.count(parse_filter({'say "so"': 1}))
     with pytest.raises(FilterError, match="part of an id"):
         store.count(parse_filter({"$document": {"$contains": "7"}}))
+
+
+def test_a_text_under_another_name_is_asked_for(client, filled):
+    with pytest.raises(NotAStore, match=r"none of its first 5 points has a text under 'body': say text_key="):
+        QdrantStore.attach(client, "docs", text_key="body").create(uncalibrated())
+    assert not client.get_collection("docs").config.params.sparse_vectors
+
+
+def test_two_texts_of_a_point_are_two_indexes(client):
+    client.create_collection("books", vectors_config=COSINE)
+    payload = {"title": "brown fox", "body": "quick hen"}
+    client.upsert("books", [models.PointStruct(id=1, vector=VECTORS[0], payload=payload)])
+    titles = QdrantStore.attach(client, "books", text_key="title", metadata_key=None)
+    titles.create(uncalibrated())
+    bodies = QdrantStore.attach(client, "books", text_key="body", metadata_key=None)
+    assert bodies.read_manifest() is None
+    bodies.create(uncalibrated())
+    for store, mine, theirs in ((titles, "fox", "quick"), (bodies, "quick", "fox")):
+        store.close()
+        assert [c.key for c in store.search(Query(5, None, {mine: 1})).keyword] == ["1"]
+        assert store.search(Query(5, None, {theirs: 1})).keyword == []
+
+
+def test_a_point_without_the_vector_has_none(client):
+    client.create_collection("some", vectors_config={"text": COSINE})
+    client.upsert(
+        "some",
+        [
+            models.PointStruct(id=1, vector={"text": VECTORS[0]}, payload={"page_content": "hello"}),
+            models.PointStruct(id=2, vector={}, payload={"page_content": "hello again"}),
+        ],
+    )
+    store = QdrantStore.attach(client, "some", vector="text")
+    store.create(uncalibrated())
+    assert {c.key for c in store.search(Query(5, None, {"hello": 1})).keyword} == {"1", "2"}
+    assert store.vectors(["1", "2"]).keys() == {"1"}
+
+
+def test_keyword_vectors_are_sent_in_bounded_requests(server: StandIn, client):
+    """All of them together would be beyond the server's limit."""
+    server.limit = 1_000_000
+    server.local.create_collection("long", vectors_config=COSINE)
+    texts = [" ".join(f"w{n}x{k}" for k in range(1_000)) for n in range(80)]
+    points = [
+        models.PointStruct(id=n, vector=VECTORS[0], payload={"page_content": text}) for n, text in enumerate(texts)
+    ]
+    server.local.upsert("long", points)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("retriever_qdrant.sending.MOST_BYTES", 500_000)
+        QdrantStore.attach(client, "long").create(uncalibrated())
+    assert len(server.asked("PUT", "/points/vectors")) > 1
+    assert len(QdrantStore.attach(client, "long").search(Query(200, None, {"w7x7": 1, "w70x1": 1})).keyword) == 2
 
 
 def test_attached_over_grpc():

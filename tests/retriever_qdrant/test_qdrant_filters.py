@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 
+import pytest
 from qdrant_samples import make_manifest, make_record
 
 from retriever.filters import And, Compare, Exists, Filter, In, Not, Or, Reserved, matches
@@ -102,3 +103,23 @@ def test_thousands_of_document_ids_are_quick(store):
     start = time.perf_counter()
     assert store.count(condition) == 4_000
     assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize("kind", [None, "number"])
+def test_hundreds_of_numbers_are_quick_and_found_exactly(tmp_path, open_store, kind):
+    """Kept as they are, split, whole but split as a float, and in lists around an operand."""
+    choose = random.Random(5)
+    some = [*NUMBERS, *(choose.random() for _ in range(300)), *range(-300, 300)]
+    store = open_store(tmp_path / "index")
+    store.create(make_manifest(filter_fields={"n": kind} if kind else {}))
+    values = [*some, *(choose.sample(some, 3) for _ in range(1_000)), "1", True]
+    records = [make_record(f"c{number}", metadata={"n": value}) for number, value in enumerate(values)]
+    store.upsert(records)
+    for count in (1, 8, 9, 64, 65, 400):
+        condition = In("n", (*choose.sample(some, count), "a", False))
+        start = time.perf_counter()
+        found = {entry.chunk_id for entry in store.entries(condition)}
+        assert time.perf_counter() - start < 0.7  # a condition for each of 400 takes more than 1.5 s
+        assert found == expected(records, condition)
+    for number in NUMBERS:
+        assert store.count(In("n", (number,))) == len(expected(records, In("n", (number,))))

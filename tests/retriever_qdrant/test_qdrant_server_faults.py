@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 
 import grpc
@@ -67,6 +68,19 @@ def test_a_server_that_hangs_from_the_beginning():
     with socket.create_server(("127.0.0.1", 0)) as listening:
         store = connect(listening.getsockname()[1], deadline=1.0)
         failing(store.read_manifest, StoreUnavailable, 1)
+        store.close()
+
+
+def test_threads_wait_for_a_hanging_server_side_by_side():
+    """The first question, for the version, is under each thread's own deadline."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        store = connect(listening.getsockname()[1], deadline=1.0)
+        start = time.monotonic()
+        with ThreadPoolExecutor(6) as threads:
+            asked = [threads.submit(failing, store.read_manifest, StoreUnavailable, 1) for _ in range(6)]
+            for one in asked:
+                one.result()
+        assert time.monotonic() - start < 1 + 2 * SLACK
         store.close()
 
 

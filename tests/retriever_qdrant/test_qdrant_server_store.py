@@ -301,6 +301,16 @@ def test_a_graph_that_takes_longer_than_the_deadline(server: StandIn, connect, m
         store.optimise()
 
 
+def test_a_graph_that_cannot_be_built_is_not_waited_for(server: StandIn, connect, manifest, monkeypatch):
+    monkeypatch.setattr("retriever_qdrant.server_store._POLL", 0.01)
+    store = connect(bulk_load=True)
+    store.create(manifest)
+    server.condition = "red"
+    with pytest.raises(StoreError, match="failed to build its graph") as caught:
+        store.optimise()
+    assert not caught.value.retryable
+
+
 def test_a_server_too_old_is_named_with_what_is_needed(server: StandIn, connect):
     server.version = "1.15.3"
     with pytest.raises(StoreError, match=r"runs Qdrant 1\.15\.3, this program needs 1\.16 or newer"):
