@@ -430,14 +430,19 @@ def _sample(retriever: Retriever, entries: Counter[Entry]) -> list[str]:
 
 
 def _not_found_by_their_vectors(store: Store) -> int:
-    """Of all records, at the depth of a search; among equal vectors any counts as found, and a lost one as not."""
+    """Of all records, at the depth of a search. Among equal vectors any counts as found, and a lost one as not.
+
+    Vectors of zeros, of chunks without a word, have no direction to be found by.
+    """
     unfound = 0
     for page in batched(store.entries(), BATCH):
         vectors = store.vectors([store.key(entry.chunk_id) for entry in page])
         unfound += len(page) - len(vectors)
         for key, vector in vectors.items():
-            best = store.search(Query(depth=DEPTH, vector=vector)).semantic
-            unfound += not any(candidate.key == key or candidate.score > 1 - _EQUAL for candidate in best)
+            best = store.search(Query(depth=DEPTH, vector=vector)).semantic if vector.any() else None
+            unfound += best is not None and not any(
+                candidate.key == key or candidate.score > 1 - _EQUAL for candidate in best
+            )
     return unfound
 
 

@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from retriever_chroma.attached import AttachedStore
     from retriever_chroma.collection import Calling, Collection
 
-# Of 14,000 hashed chunks Chroma's own settings (100, 16, 100) leave 29 that a query with their own vector does not find,
-# 200, 32, 400 leave 3, these none; queries take 3.2 ms instead of 2.2, building 18 s instead of 12.
+# Of 14,000 hashed chunks Chroma's own settings (100, 16, 100) leave 29 that a query with their own vector does not
+# find, 200, 32, 400 leave 3, these none; queries take 3.2 ms instead of 2.2, building 18 s instead of 12.
 CONFIGURATION = {"hnsw": {"space": "cosine", "ef_construction": 400, "max_neighbors": 64, "ef_search": 400}}
 """Of the collections of this package."""
 
