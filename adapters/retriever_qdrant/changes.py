@@ -25,6 +25,11 @@ class Changes:
     def __add__(self, other: Changes) -> Changes:
         return Changes(self.written + other.written, self.removed + other.removed)
 
+    @property
+    def total(self) -> int:
+        """Of either kind."""
+        return self.written + self.removed
+
     def are_many(self, points: int) -> bool:
         """Whether an optimisation is worth the wait.
 

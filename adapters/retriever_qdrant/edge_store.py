@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -33,6 +34,8 @@ from retriever_qdrant.folder import Folder
 from retriever_qdrant.legs import LEAST_EF, best, clipped
 
 _FLUSH_EVERY = 10_000
+_NOTE_EVERY = 1_000
+_PIECE = 32  # records that are made into points while the engine writes others
 
 
 class EdgeStore:
@@ -50,6 +53,7 @@ class EdgeStore:
         self._shard: edge.EdgeShard | None = None
         self._manifest: Manifest | None = None
         self._unflushed = 0
+        self._unnoted = Changes()
         self._process: int | None = None
 
     @property
@@ -104,9 +108,8 @@ class EdgeStore:
             check_records(records, manifest.embedding.dimension)
         for batch in batches(records):
             with self._using() as (shard, _):
-                points = [convert.to_point(record, average_length) for record in batch]
                 before = shard.info().points_count
-                shard.update(edge.UpdateOperation.upsert_points(points))
+                _write(shard, batch, average_length)
                 replaced = len(batch) - (shard.info().points_count - before)
                 self._changed(shard, Changes(len(batch), replaced))
 
@@ -185,6 +188,7 @@ class EdgeStore:
         :raises StoreError: where it failed; the store goes on as it was.
         """
         with self._using() as (shard, _):
+            self._note()
             if not self._folder.changes().are_many(shard.info().points_count):
                 return
             self._close_shard()
@@ -248,17 +252,26 @@ class EdgeStore:
     def _close_shard(self) -> None:
         shard, self._shard = self._shard, None
         if shard is not None:
+            self._note()
             shard.flush()
             shard.close()
             self._unflushed = 0
 
     def _changed(self, shard: edge.EdgeShard, new: Changes) -> None:
         """Note what was written, and flush now and then, so that a crash leaves little to do over."""
-        self._folder.write_changes(self._folder.changes() + new)
-        self._unflushed += new.written + new.removed
+        self._unnoted += new
+        if self._unnoted.total >= _NOTE_EVERY:
+            self._note()
+        self._unflushed += new.total
         if self._unflushed >= _FLUSH_EVERY:
             shard.flush()
             self._unflushed = 0
+
+    def _note(self) -> None:
+        """In a file, for the process that optimises."""
+        if self._unnoted.total:
+            self._folder.write_changes(self._folder.changes() + self._unnoted)
+            self._unnoted = Changes()
 
     def _retrieve(self, keys: Sequence[str], *, with_payload: bool) -> dict[str, edge.Record]:
         ids = [key for key in keys if payload.is_point_id(key)]  # the engine fails on others; nothing is there
@@ -272,3 +285,16 @@ class EdgeStore:
 
 def _key(point: edge.ScoredPoint | edge.Record) -> str:
     return cast("UUID", point.id).hex  # the only kind of id that is written
+
+
+def _write(shard: edge.EdgeShard, records: Sequence[Record], average_length: float) -> None:
+    """Make points while the engine writes those before: it lets go of the interpreter meanwhile."""
+    with ThreadPoolExecutor(1) as writer:
+        written: Future[None] | None = None
+        for piece in batched(records, _PIECE):
+            points = edge.UpdateOperation.upsert_points([convert.to_point(record, average_length) for record in piece])
+            if written is not None:
+                written.result()
+            written = writer.submit(shard.update, points)
+        if written is not None:
+            written.result()

@@ -66,6 +66,7 @@ def test_points_of_a_large_upsert_are_not_held_at_once(store, monkeypatch):
 def test_changes_are_counted(store):
     store.upsert([make_record("a"), make_record("b")])
     store.upsert([make_record("b"), make_record("c")])
+    store.close()
     assert store._folder.changes() == Changes(4, 1)
     store.delete(["a", "unknown"])
     store.rewrite([make_chunk("b"), make_chunk("unknown")])
@@ -91,4 +92,11 @@ def test_when_optimisation_is_due(changes, points, many):
 def test_damaged_counts_do_no_harm(store, tmp_path: Path):
     (tmp_path / "index" / "retriever.json").write_text('{"written": "x"}')
     store.upsert([make_record("a")])
+    store.close()
     assert store._folder.changes() == Changes(1, 0)
+
+
+def test_a_kill_costs_few_counts(store):
+    for start in range(0, 2_500, 250):
+        store.upsert([make_record(f"c{number}") for number in range(start, start + 250)])
+    assert store._folder.changes().written == 2_000  # noted while the store is open
