@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -35,7 +34,6 @@ from retriever_qdrant.legs import LEAST_EF, best, clipped
 
 _FLUSH_EVERY = 10_000
 _NOTE_EVERY = 1_000
-_PIECE = 32  # records that are made into points while the engine writes others
 
 
 class EdgeStore:
@@ -108,8 +106,9 @@ class EdgeStore:
             check_records(records, manifest.embedding.dimension)
         for batch in batches(records):
             with self._using() as (shard, _):
+                points = [convert.to_point(record, average_length) for record in batch]
                 before = shard.info().points_count
-                _write(shard, batch, average_length)
+                shard.update(edge.UpdateOperation.upsert_points(points))
                 replaced = len(batch) - (shard.info().points_count - before)
                 self._changed(shard, Changes(len(batch), replaced))
 
@@ -285,16 +284,3 @@ class EdgeStore:
 
 def _key(point: edge.ScoredPoint | edge.Record) -> str:
     return cast("UUID", point.id).hex  # the only kind of id that is written
-
-
-def _write(shard: edge.EdgeShard, records: Sequence[Record], average_length: float) -> None:
-    """Make points while the engine writes those before: it lets go of the interpreter meanwhile."""
-    with ThreadPoolExecutor(1) as writer:
-        written: Future[None] | None = None
-        for piece in batched(records, _PIECE):
-            points = edge.UpdateOperation.upsert_points([convert.to_point(record, average_length) for record in piece])
-            if written is not None:
-                written.result()
-            written = writer.submit(shard.update, points)
-        if written is not None:
-            written.result()
