@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -13,7 +14,7 @@ from retriever.errors import StoreNotFound
 from retriever.retrying import retried
 from retriever.types import FloatVector
 from retriever_chroma.convert import Stored
-from retriever_chroma.errors import chroma_errors
+from retriever_chroma.errors import RecordMissing, chroma_errors
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -23,6 +24,8 @@ T = TypeVar("T")
 
 IDS_A_CALL = 5_000
 """``get`` fails from 32,766."""
+
+_ATTEMPTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,18 @@ class Calling:
     deadline: float = 0.0
     repair: str | None = None
 
-    def __call__(self, call: Callable[[], T]) -> T:
+    def __call__(self, call: Callable[[], T], *, moving: bool = True) -> T:
         """Call, again where that may help; raise errors of this package only.
 
         :param call: may be repeated.
+        :param moving: a missing record was deleted by somebody meanwhile, so that the next attempt does not meet it.
         """
+        for _ in range(_ATTEMPTS if moving else 0):
+            with suppress(RecordMissing):
+                return self._in_time(call)
+        return self._in_time(call)
+
+    def _in_time(self, call: Callable[[], T]) -> T:
         if self.timeout is None:
             return self._once(call)
         return retried(lambda: self._once(call), deadline=self.deadline, timeout=self.timeout)
@@ -156,10 +166,12 @@ class Collection:
         :param ids: only among these, all of which have to be there.
         :param include: what of them.
         :return: ``ids`` and what was included, each a list.
+        :raises RecordMissing: where one of the ids is not there.
         """
         some = None if ids is None else list(ids)
         answer: Mapping[str, Any] = self._call(
-            lambda: self._raw.query(query_embeddings=[vector], n_results=depth, ids=some, include=list(include))  # type: ignore[arg-type]
+            lambda: self._raw.query(query_embeddings=[vector], n_results=depth, ids=some, include=list(include)),  # type: ignore[arg-type]
+            moving=some is None,
         )
         return {part: answer[part][0] for part in ("ids", *include)}
 

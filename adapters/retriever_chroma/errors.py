@@ -23,9 +23,18 @@ from retriever.errors import (
 _DAMAGE = ("hnsw segment", "malformed", "not a database", "disk image", "no such table", "Error reading from metadata")
 """Parts of the messages that an embedded Chroma, or a server, raises for good once its files are broken."""
 
+_SAVING = "Nothing found on disk"
+"""What a server says that saves the graph of a young collection for the first time; a second later it answers."""
+
+_MOVING = "Error finding id"
+
 _TOO_BIG = "string or blob too big"
 _BUSY = "database is locked"
 _LONGEST = 500
+
+
+class RecordMissing(StoreError):
+    """A record went while Chroma was looking at it, or one of the ids to search among is not there."""
 
 
 @contextmanager
@@ -68,6 +77,10 @@ def translated(error: Exception, where: str, secret: str | None = None, repair: 
     :param repair: what to do about damage.
     """
     text = _shown(error, secret)
+    if _MOVING in text:
+        return RecordMissing(f"{where}: {text}")
+    if _SAVING in text:
+        return StoreUnavailable(_advice(where, f"{text}; if that stays so, its files are damaged", repair))
     if any(sign in text for sign in _DAMAGE):
         return StoreDamaged(_advice(where, text, repair))
     if _TOO_BIG in text:

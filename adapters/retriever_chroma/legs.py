@@ -7,18 +7,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.errors import StoreError
 from retriever.filters import Filter, matches
 from retriever.stores import Candidate
 from retriever.types import FloatVector
 from retriever_chroma.collection import Collection
 from retriever_chroma.convert import Reading
+from retriever_chroma.errors import RecordMissing
 from retriever_chroma.replica import Replica
 
 _GROWTH = 4
 _MOST_SCANNED = 20_000
 _ATTEMPTS = 3
-_MISSING = "Error finding id"  # what Chroma says where one of the ids to search among is gone
 
 
 class Check:
@@ -115,9 +114,7 @@ def _nearest_of(collection: Collection, vector: FloatVector, depth: int, ids: Se
     for _ in range(_ATTEMPTS):
         try:
             found = _nearest(collection, vector, depth, ids) if ids else []
-        except StoreError as error:
-            if _MISSING not in str(error):
-                raise
+        except RecordMissing:
             ids = [row.id for row in collection.rows(ids, [])]
         else:
             return found if len(found) >= min(depth, len(ids)) else _completed(collection, vector, depth, found, ids)

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from retriever import errors as ours
-from retriever_chroma.errors import chroma_errors, is_panic, translated
+from retriever_chroma.collection import Calling
+from retriever_chroma.errors import RecordMissing, chroma_errors, is_panic, translated
 
 EXPECTED = {
     "ChromaError": ours.StoreError,
@@ -110,3 +111,30 @@ def test_panics_are_damage_and_interrupts_are_not():
         raise panic("index out of bounds")
     with pytest.raises(KeyboardInterrupt), chroma_errors("chroma:./db"):
         raise KeyboardInterrupt
+
+
+def test_what_passes_by_itself_is_no_damage():
+    saving = chromadb.errors.InternalError(
+        "Error executing plan: Error creating hnsw segment reader: Nothing found on disk"
+    )
+    error = translated(saving, "chroma://host:1/docs")
+    assert isinstance(error, ours.StoreUnavailable)
+    assert error.retryable
+    assert isinstance(
+        translated(chromadb.errors.InternalError("Internal error: Error finding id"), "chroma:x"), RecordMissing
+    )
+
+
+def test_a_record_that_goes_while_chroma_looks_is_looked_for_again():
+    answers = [chromadb.errors.InternalError("Error finding id")] * 2
+
+    def call():
+        if answers:
+            raise answers.pop()
+        return "found"
+
+    assert Calling("chroma:x")(call) == "found"
+    answers = [chromadb.errors.InternalError("Error finding id")] * 2
+    with pytest.raises(RecordMissing):
+        Calling("chroma:x")(call, moving=False)
+    assert len(answers) == 1
