@@ -29,7 +29,7 @@ demo: $(READY)    ## index this project's documentation and ask it questions, in
 	$(BIN)/retriever info --store $(DEMO)
 
 test: $(READY)    ## run the tests
-	@$(BIN)/python -m pytest -q -n auto
+	@$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 check: $(READY)   ## style, types
 	@$(BIN)/ruff check
@@ -47,7 +47,7 @@ bench: $(READY)   ## quality and speed on the data in RETRIEVER_DATA
 
 proofs: $(READY)  ## what takes minutes: kill -9 at random moments, memory on a long stream, more random examples
 	@status=0; for part in kill memory; do $(BIN)/python -m benchmarks $$part || status=1; done; \
-	HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -q -k "properties or oracle or filters or interrupted or unicode" \
+	HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -q -k "properties or oracle or filters or interrupted or unicode or contract" \
 	|| status=1; exit $$status
 
 clean:            ## remove what the other targets made

@@ -32,6 +32,9 @@ class ContractPart:
     bm25_tolerance: ClassVar[float] = 1e-3
     """How far, relatively, a keyword score may be from exact BM25: engines may round the lengths of records."""
 
+    examples_share: ClassVar[float] = 1.0
+    """Share of the random examples that the profile of hypothesis asks for: for slow stores."""
+
     most_examples: ClassVar[int] = 1_000
     """No more random examples a law than this, whatever the profile of hypothesis says: for slow stores."""
 
@@ -50,7 +53,7 @@ class ContractPart:
         profile = settings()
         return settings(
             profile,
-            max_examples=max(1, int(min(profile.max_examples, self.most_examples) * share)),
+            max_examples=max(1, int(min(profile.max_examples * self.examples_share, self.most_examples) * share)),
             deadline=None,
             suppress_health_check=list(HealthCheck),
             stateful_step_count=20,

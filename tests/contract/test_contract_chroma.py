@@ -8,6 +8,7 @@ from retriever_chroma import ChromaStore
 
 class ChromaContract(StoreContract):
     bm25_tolerance = 0.1  # tantivy keeps the length of a record in one byte
+    examples_share = 0.3  # fifty times as slow as the others; make proofs asks for twenty times as many
 
 
 class TestChromaInMemory(ChromaContract):
@@ -27,13 +28,15 @@ class TestChromaFolder(ChromaContract):
 class TestChromaCollectionsOfOneFolder(ChromaContract):
     """Two indexes in one folder, as several collections of one Chroma."""
 
+    examples_share = 0.1
+
     @pytest.fixture
     def new_store(self, tmp_path, new_stores):
         return new_stores(lambda name: ChromaStore(path=tmp_path, collection=name))
 
 
 class TestChromaServer(ChromaContract):
-    most_examples = 50
+    examples_share = 0.1
 
     @pytest.fixture
     def new_store(self, chroma, unique, new_stores, tmp_path, monkeypatch):
