@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from retriever.batched import bounded
 from retriever.stores import Record
 
 MOST_BYTES = 8 * 2**20
@@ -18,17 +19,7 @@ def batches(records: Sequence[Record], most_records: int) -> Iterator[list[Recor
     :param records: any number.
     :param most_records: in one batch.
     """
-    batch: list[Record] = []
-    size = 0
-    for record in records:
-        weight = _bytes(record)
-        if batch and (len(batch) == most_records or size + weight > MOST_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(record)
-        size += weight
-    if batch:
-        yield batch
+    return bounded(records, _bytes, most_records, MOST_BYTES)
 
 
 def _bytes(record: Record) -> int:

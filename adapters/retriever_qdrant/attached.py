@@ -33,7 +33,7 @@ from retriever.types import Chunk, FloatVector
 from retriever_qdrant.collection import Collection, to_sparse
 from retriever_qdrant.connection import Connection
 from retriever_qdrant.foreign import ForeignFilters, ForeignLayout, to_ids, to_key
-from retriever_qdrant.sending import bounded, sparse_weight
+from retriever_qdrant.sending import requests, sparse_weight
 from retriever_qdrant.server_filters import ServerVocabulary
 
 _MEASURED = 10_000  # texts that the average length is measured on
@@ -269,7 +269,7 @@ class AttachedStore:
         missing = models.Filter(must_not=[models.HasVectorCondition(has_vector=name)])
         analyser, average = Analyser(manifest.analyser), manifest.calibration.average_length
         points = self._of(name).scroll(missing, [self._layout.text_key])
-        for batch in bounded(self._keyword_vectors(points, name, analyser, average), _weight):
+        for batch in requests(self._keyword_vectors(points, name, analyser, average), _weight):
             self._update(batch)
 
     def _keyword_vectors(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from retriever.batched import bounded
 from retriever.stores import Record
 
 MOST_RECORDS = 256
@@ -21,17 +22,7 @@ def batches(records: Sequence[Record]) -> Iterator[list[Record]]:
 
     :param records: any number.
     """
-    batch: list[Record] = []
-    size = 0
-    for record in records:
-        weight = _bytes(record)
-        if batch and (len(batch) == MOST_RECORDS or size + weight > MOST_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(record)
-        size += weight
-    if batch:
-        yield batch
+    return bounded(records, _bytes, MOST_RECORDS, MOST_BYTES)
 
 
 def _bytes(record: Record) -> int:

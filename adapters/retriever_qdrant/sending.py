@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
+from retriever.batched import bounded
 from retriever.errors import RecordsRefused, StoreUnavailable
 from retriever.stores import Record
 from retriever.types import Chunk, Metadata
@@ -41,7 +42,7 @@ class Sender(Generic[T]):
         :raises RecordsRefused: at the end, naming those that are too large by themselves.
         :raises StoreError: where it fails for another reason; what was sent before is written.
         """
-        for batch in bounded(items, weight):
+        for batch in requests(items, weight):
             self._halving(batch)
         if self._refused:
             shown = ", ".join(list(self._refused)[:_SHOWN])
@@ -70,23 +71,13 @@ class Sender(Generic[T]):
                 self._halving(batch[middle:])
 
 
-def bounded(items: Iterable[Item], weigh: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """Cut what is sent into batches of bounded count and size, in order.
+def requests(items: Iterable[Item], weigh: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """Cut what is sent into requests of bounded count and size, in order.
 
     :param items: any number.
     :param weigh: about how many bytes of JSON an item is.
     """
-    batch: list[Item] = []
-    size = 0
-    for item in items:
-        more = weigh(item)
-        if batch and (len(batch) == MOST_RECORDS or size + more > MOST_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(item)
-        size += more
-    if batch:
-        yield batch
+    return bounded(items, weigh, MOST_RECORDS, MOST_BYTES)
 
 
 def weight(item: Record | Chunk) -> int:
