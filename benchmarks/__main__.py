@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from benchmarks import attach, kill, memory, quality, readers, speed
 from benchmarks.data import VARIABLE, DataMissing, data_folder
@@ -27,11 +30,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{options.benchmark}: nothing was measured, because {where}")
         return 0
     try:
-        result = _run(options, data or Path())
+        with _cache_of_its_own():
+            result = _run(options, data or Path())
     except DataMissing as error:
         say(f"{options.benchmark}: {error}")
         return 1
     return publish(result, options.json)
+
+
+@contextmanager
+def _cache_of_its_own() -> Iterator[None]:
+    """Keyword indexes of servers' collections go where nothing stays, also those of child processes."""
+    with TemporaryDirectory(prefix="retriever-cache-") as folder:
+        before = os.environ.get("RETRIEVER_CACHE")
+        os.environ["RETRIEVER_CACHE"] = folder
+        try:
+            yield
+        finally:
+            del os.environ["RETRIEVER_CACHE"]
+            if before is not None:
+                os.environ["RETRIEVER_CACHE"] = before
 
 
 def _needs_data(options: argparse.Namespace) -> bool:

@@ -7,7 +7,6 @@ on small indexes, whose keyword weights are rewritten as they grow.
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import signal
@@ -23,13 +22,9 @@ from tempfile import TemporaryDirectory
 from typing import IO, Literal, get_args
 
 from benchmarks.data import FASTAPI_EN, FASTAPI_ZH, TLDR, extract
-from benchmarks.kill_child import register_embedding
+from benchmarks.kill_compare import compare
 from benchmarks.report import NONE, Bar, Result, Row, progress, say
-from retriever import Retriever
-from retriever.batched import batched
 from retriever.indexing import BATCH
-from retriever.searching import DEPTH
-from retriever.stores import Entry, Query, Store
 from retriever.testing import chroma_server
 
 Phase = Literal["starting", "writing", "optimising", "recalibrating"]
@@ -45,8 +40,6 @@ _TRIES = 3
 
 _PAUSE = 0.05
 """Seconds that embedding 32 chunks takes: most of a run is spent there, as with a model, and fifty runs end today."""
-_SAMPLE = 50
-_EQUAL = 1e-4
 STORES = ("edge", "chroma", "chroma-server")
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -168,7 +161,7 @@ def run(data: Path, settings: Settings) -> Result:
         whole = addresses("afterwards" if settings.edit else "whole")
         rows = [
             *_tally_rows(settings, tally, course),
-            *_compare(whole, addresses("disturbed"), settings.edit),
+            *compare(whole, addresses("disturbed"), settings.edit),
         ]
     if different is not None:
         rows.append(Row((f"of {small} small indexes, different",), different, "count", NONE))
@@ -213,10 +206,7 @@ class Workshop:
         places = (str(self._folder / "files"), self._addresses(index))
         command = [sys.executable, "-m", "benchmarks.kill_child", *places, str(_PAUSE)]
         with self._errors.open("w", encoding="utf-8") as errors:
-            environment = {**os.environ, "RETRIEVER_CACHE": str(self._folder / "cache")}
-            return subprocess.Popen(
-                command, cwd=_ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
-            )
+            return subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=errors, text=True)
 
     def complaint(self, process: subprocess.Popen[str]) -> str:
         """Why the last process ended by itself.
@@ -326,7 +316,7 @@ def _disturb_small(data: Path, folder: Path, settings: Settings, kills: int, tal
                 hit = workshop.hit(index, Moment("recalibrating", 0, delay), tally)
                 delay /= 2
             workshop.finish(index, tally)
-            rows = _compare(addresses("whole"), addresses(index), edited=False)
+            rows = compare(addresses("whole"), addresses(index), edited=False)
             different += any(row.verdict == "miss" for row in rows)
             advance(1)
     return different
@@ -368,83 +358,3 @@ def _tally_rows(settings: Settings, tally: Tally, course: Course) -> list[Row]:
         Row(("time of the undisturbed run",), course.seconds, "seconds"),
         Row(("time with kills",), tally.seconds, "seconds"),
     ]
-
-
-def _compare(whole: str, disturbed: str, edited: bool) -> list[Row]:
-    """The two indexes, entry by entry. Where files were edited, the first of them were measured as they had been."""
-    unregister = register_embedding()
-    try:
-        with Retriever.open(whole) as one, Retriever.open(disturbed) as other:
-            expected, found = Counter(one.store.entries()), Counter(other.store.entries())
-            problems = other.verify().problems
-            usual = len(one.verify().problems)
-            for problem in problems:
-                say(problem)
-            lost = [text for text in _sample(one, expected) if not _is_found(other, text)]
-            unfound = _not_found_by_their_vectors(other.store)
-            unfound_anyway = _not_found_by_their_vectors(one.store) if unfound else 0
-            counted = other.store.count()
-            calibrated = one.manifest.calibration == other.manifest.calibration
-    finally:
-        unregister()
-    return [
-        Row(("chunks",), counted, "count", Bar(expected.total(), expected.total())),
-        *(Row((what,), number, "count", NONE) for what, number in differences(expected, found).items()),
-        Row(
-            ("problems that verify finds",),
-            len(problems),
-            "count",
-            NONE,
-            shown={"notes": f"{usual} in the undisturbed index" if problems else ""},
-        ),
-        Row(
-            ("vectors that their own query does not find",),
-            unfound,
-            "count",
-            NONE,
-            shown={"notes": f"{unfound_anyway} in the undisturbed index" if unfound else ""},
-        ),
-        Row(("calibration that differs",), int(not calibrated), "count", None if edited else NONE),
-        Row((f"of {_SAMPLE} texts, not found by a search",), len(lost), "count", NONE),
-    ]
-
-
-def differences(expected: Counter[Entry], found: Counter[Entry]) -> dict[str, int]:
-    """How two ledgers differ.
-
-    :param expected: of the undisturbed run.
-    :param found: of the other one.
-    """
-    identities = Counter(entry.chunk_id for entry in found.elements())
-    return {
-        "missing": len(expected.keys() - found.keys()),
-        "extra": len(found.keys() - expected.keys()),
-        "twice": sum(times - 1 for times in identities.values()),
-    }
-
-
-def _sample(retriever: Retriever, entries: Counter[Entry]) -> list[str]:
-    chosen = random.Random(0).sample(sorted(entries), min(_SAMPLE, len(entries)))
-    chunks = retriever.store.fetch([retriever.store.key(entry.chunk_id) for entry in chosen])
-    return [chunk.text for chunk in chunks.values()]
-
-
-def _not_found_by_their_vectors(store: Store) -> int:
-    """Of all records, at the depth of a search. Among equal vectors any counts as found, and a lost one as not.
-
-    Vectors of zeros, of chunks without a word, have no direction to be found by.
-    """
-    unfound = 0
-    for page in batched(store.entries(), BATCH):
-        vectors = store.vectors([store.key(entry.chunk_id) for entry in page])
-        unfound += len(page) - len(vectors)
-        for key, vector in vectors.items():
-            best = store.search(Query(depth=DEPTH, vector=vector)).semantic if vector.any() else None
-            unfound += best is not None and not any(
-                candidate.key == key or candidate.score > 1 - _EQUAL for candidate in best
-            )
-    return unfound
-
-
-def _is_found(retriever: Retriever, text: str) -> bool:
-    return any(hit.text == text for hit in retriever.search(text, 10))

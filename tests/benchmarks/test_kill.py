@@ -1,6 +1,7 @@
 from collections import Counter
 
-from benchmarks.kill import Course, differences, moments
+from benchmarks.kill import Course, moments
+from benchmarks.kill_compare import differences
 from retriever.stores import Entry
 
 COURSE = Course(chunks=10_000, starting=2.0, writing=40.0, optimising=4.0)

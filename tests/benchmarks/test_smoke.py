@@ -1,6 +1,7 @@
 """Every benchmark that needs no data and no model, at a size that takes seconds."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import attach, chroma_speed, query_speed, readers
-from benchmarks.__main__ import main
+from benchmarks.__main__ import _cache_of_its_own, main
+from retriever.cache_folder import cache_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -75,3 +77,17 @@ def test_memory_of_each_side(side, tmp_path):
     assert (result["chunks"], result["failed"]) == (50, 0)
     assert result["written"] > 0
     assert result["peak"] > 0
+
+
+def test_nothing_stays_in_the_users_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("RETRIEVER_CACHE", str(tmp_path))
+    with _cache_of_its_own():
+        inside = cache_folder()
+        assert inside.is_dir()
+        assert inside != tmp_path
+    assert cache_folder() == tmp_path
+    assert not inside.exists()
+    monkeypatch.delenv("RETRIEVER_CACHE")
+    with _cache_of_its_own():
+        pass
+    assert "RETRIEVER_CACHE" not in os.environ
