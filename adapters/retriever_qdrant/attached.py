@@ -218,7 +218,7 @@ class AttachedStore:
         if params.distance != models.Distance.COSINE or params.multivector_config is not None:
             raise StoreError(
                 f"{self.address} compares vectors by {params.distance.value}, one or several a point; only single "
-                "vectors compared by Cosine can be attached: retriever copy makes an index of your own"
+                "vectors compared by Cosine can be attached: index the documents into a store of your own"
             )
         if params.size != manifest.embedding.dimension:
             raise IndexMismatch(
@@ -256,8 +256,8 @@ class AttachedStore:
             raise
         except StoreError as error:
             raise StoreError(
-                f"{self.address}: this server cannot add a vector to a collection ({error}); upgrade it, or make an "
-                "index of your own with retriever copy"
+                f"{self.address}: this server cannot add a vector to a collection ({error}); upgrade it, or "
+                "index the documents into a store of your own with retriever index"
             ) from error
 
     def _fill(self, manifest: Manifest, name: str) -> None:
@@ -317,8 +317,8 @@ class AttachedStore:
 
     def _refuse(self) -> NoReturn:
         raise StoreError(
-            f"{self.address} is attached, and so read only: write to it with the program that filled it, or make an "
-            "index of your own with retriever copy"
+            f"{self.address} is attached, and so read only: write to it with the program that filled it. For an "
+            f"index of your own: retriever.copy_index(QdrantStore.attach(client, {self._name!r}), './index')"
         )
 
 

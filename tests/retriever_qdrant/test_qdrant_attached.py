@@ -229,7 +229,7 @@ def test_it_is_read_only(server: StandIn, client, filled):
         lambda: store.write_manifest(manifest.model_copy(update={"filter_fields": {"n": "number"}})),
     ]
     for call in calls:
-        with pytest.raises(StoreError, match=r"read only.*retriever copy"):
+        with pytest.raises(StoreError, match=r"read only.*retriever\.copy_index\(QdrantStore\.attach"):
             call()
     store.write_manifest(manifest.model_copy(update={"created_with": "later"}))
     assert store.read_manifest().created_with == "later"
@@ -265,7 +265,7 @@ def test_a_collection_made_anew_is_attached_anew(server: StandIn, client, filled
 
 def test_a_server_that_cannot_add_vectors_says_so(server: StandIn, client, filled):
     server.without.add("vectors")
-    with pytest.raises(StoreError, match=r"cannot add a vector.*retriever copy"):
+    with pytest.raises(StoreError, match=r"cannot add a vector.*retriever index"):
         QdrantStore.attach(client, "docs").create(uncalibrated())
 
 
@@ -277,7 +277,7 @@ def test_what_cannot_be_attached(server: StandIn, client, filled):
     with pytest.raises(StoreNotFound):
         QdrantStore.attach(client, "nothing").read_manifest()
     client.create_collection("dots", vectors_config=models.VectorParams(size=4, distance=models.Distance.DOT))
-    with pytest.raises(StoreError, match=r"by Dot.*retriever copy"):
+    with pytest.raises(StoreError, match=r"by Dot.*index the documents"):
         QdrantStore.attach(client, "dots").create(uncalibrated())
     with pytest.raises(StoreError, match="payload indexes"):
         QdrantStore.attach(client, "docs").create(make_manifest(average_length=None, filter_fields={"n": "number"}))
