@@ -17,6 +17,7 @@ from retriever.keyword.config import AnalyserConfig
 from retriever.manifest import EmbeddingManifest, FieldType, Manifest
 from retriever.metadata import clean_metadata
 from retriever.stores import Store
+from retriever.types import FloatMatrix
 
 CANARY_COSINE = 0.999
 """Another machine, device or library version stays above this; another model does not."""
@@ -46,23 +47,30 @@ def make_manifest(
     clean_metadata(dict.fromkeys(filter_fields, ""), "filter_fields")  # the same rules for keys
     analyser = AnalyserConfig() if language is None else AnalyserConfig(language=language.lower())
     Analyser(analyser)  # refuses an unknown language before anything is written
-    recorded = EmbeddingManifest(
-        kind=embedding.kind,
-        config=embedding.config.model_dump(mode="json"),
-        fingerprint=embedding.fingerprint,
-        dimension=embedding.dimension,
-        canaries=embedding.canaries().tolist(),
-    )
     try:
         return Manifest(
             created_with=__version__,
-            embedding=recorded,
+            embedding=embedding_manifest(embedding),
             chunker=chunker or ChunkerConfig(),
             analyser=analyser,
             filter_fields=dict(filter_fields),
         )
     except ValidationError as error:
         raise _invalid(error) from None
+
+
+def embedding_manifest(embedding: EmbeddingFunction) -> EmbeddingManifest:
+    """What is recorded of an embedding function.
+
+    :param embedding: embeds the canaries.
+    """
+    return EmbeddingManifest(
+        kind=embedding.kind,
+        config=embedding.config.model_dump(mode="json"),
+        fingerprint=embedding.fingerprint,
+        dimension=embedding.dimension,
+        canaries=embedding.canaries().tolist(),
+    )
 
 
 def add_filter_fields(manifest: Manifest, fields: Mapping[str, FieldType], address: str) -> Manifest:
@@ -133,7 +141,7 @@ def check_settings(
     if embedding.fingerprint != recorded.fingerprint:
         raise IndexMismatch(
             f"the index at {address} was built with {describe_embedding(recorded)}, not with {embedding.name}: "
-            f"{_difference(recorded.fingerprint, embedding.fingerprint)}. Leave the embedding function out to open the "
+            f"{difference(recorded.fingerprint, embedding.fingerprint)}. Leave the embedding function out to open the "
             f"index with its own; for another one: retriever copy {address} NEW --embedding {embedding.name}"
         )
 
@@ -171,16 +179,25 @@ def verify_canaries(recorded: EmbeddingManifest, embedding: EmbeddingFunction, a
     now, then = embedding.canaries(), np.array(recorded.canaries, dtype=np.float32)
     if len(now) != len(then):
         raise ManifestUnreadable(f"the manifest of {address} is damaged: it has {len(then)} canaries, not {len(now)}")
-    norms = np.linalg.norm(now, axis=1) * np.linalg.norm(then, axis=1)
-    equal = (now == then).all(axis=1).astype(np.float64)  # vectors of length 0 have no cosine
-    cosines = np.divide((now * then).sum(axis=1), norms, out=equal, where=norms > 0)
-    if cosines.min() < CANARY_COSINE:
+    cosine = least_cosine(now, then)
+    if not cosine >= CANARY_COSINE:  # also where it is not a number
         raise IndexMismatch(
             f"the index at {address} was built with {describe_embedding(recorded)}, but {embedding.name} now gives "
-            f"other vectors (cosine {cosines.min():.3f} for a test text): "
-            f"{_difference(recorded.fingerprint, embedding.fingerprint)}. Bring the former model back, or embed the "
+            f"other vectors (cosine {cosine:.3f} for a test text): "
+            f"{difference(recorded.fingerprint, embedding.fingerprint)}. Bring the former model back, or embed the "
             f"index anew: retriever copy {address} NEW --embedding {embedding.name}"
         )
+
+
+def least_cosine(some: FloatMatrix, others: FloatMatrix) -> float:
+    """Of the cosines of two lists of vectors, row by row, the lowest. Vectors of length 0 equal only each other.
+
+    :param some: of shape ``(n, d)``, n above 0.
+    :param others: of the same shape.
+    """
+    norms = np.linalg.norm(some, axis=1) * np.linalg.norm(others, axis=1)
+    equal = (some == others).all(axis=1).astype(np.float64)
+    return float(np.divide((some * others).sum(axis=1), norms, out=equal, where=norms != 0).min())
 
 
 def verify_records(store: Store, embedding: EmbeddingFunction) -> None:
@@ -234,7 +251,12 @@ def _plain(settings: Mapping[str, object]) -> str:
     return ", ".join(f"{key} {value}" for key, value in settings.items())
 
 
-def _difference(recorded: Mapping[str, str], given: Mapping[str, str]) -> str:
+def difference(recorded: Mapping[str, str], given: Mapping[str, str]) -> str:
+    """In what two fingerprints differ, for messages.
+
+    :param recorded: with the index.
+    :param given: of the embedding function here.
+    """
     keys = [key for key in {**recorded, **given} if recorded.get(key) != given.get(key)]
     if not keys:
         return "their settings are the same"

@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any, cast
 
 from retriever.batched import batched
-from retriever.chunking import Chunker
+from retriever.chunking import Chunked, Chunker
 from retriever.embedding.base import EmbeddingFunction
 from retriever.errors import InvalidInput, RecordsRefused, StoreError
 from retriever.filters import And, Compare, Filter, Reserved, matching
@@ -166,8 +166,6 @@ class IndexRun:
             self._protected.add(qualified_id(self._source, name))
             return None
         self.report.documents += 1
-        if not document.text.strip():
-            self.report.ignored.append(Problem(document.id, "empty"))
         return document
 
     def _chunked(self, window: Sequence[Document]) -> list[ChunkedDocument]:
@@ -176,7 +174,12 @@ class IndexRun:
             results = self._parts.chunker.split([document.text for document in window], markdown)
             self.report.tokens += sum(result.tokens for result in results)
             self._unknown += sum(result.unknown for result in results)
-            return [make_chunks(d, result, self._source) for d, result in zip(window, results, strict=True)]
+            return self._made(window, results)
+
+    def _made(self, window: Sequence[Document], results: Sequence[Chunked]) -> list[ChunkedDocument]:
+        empty = [document.id for document in window if not document.text.strip()]
+        self.report.ignored += [Problem(name, "empty") for name in empty]
+        return [make_chunks(d, result, self._source) for d, result in zip(window, results, strict=True)]
 
     def _calibrated(self, windows: Iterator[list[ChunkedDocument]]) -> Iterator[list[ChunkedDocument]]:
         """The same windows, but before the first one the index has its calibration."""
@@ -216,8 +219,7 @@ class IndexRun:
 
     def _apply(self, window: Sequence[ChunkedDocument]) -> None:
         with self.report.timed("plan"):
-            ledger = self._parts.store.entries(self._of_documents([document.id for document in window]))
-            plan = make_plan(window, ledger)
+            plan = self._planned(window)
         self.report.skipped += plan.unchanged
         room = self._parts.embedding.content_tokens("document")
         self.report.truncated += 0 if room is None else sum(tokens > room for tokens in plan.tokens)
@@ -226,6 +228,10 @@ class IndexRun:
             self._write(chunks)
         self._rewrite(plan.changed)
         self._delete(plan.stale)
+
+    def _planned(self, window: Sequence[ChunkedDocument]) -> Plan:
+        ledger = self._parts.store.entries(self._of_documents([document.id for document in window]))
+        return make_plan(window, ledger)
 
     def _of_documents(self, document_ids: Sequence[str]) -> Filter:
         return And((self._of_source(), matching(document_ids, Reserved.DOCUMENT)))

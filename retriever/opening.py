@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 from retriever.address import parse_address
-from retriever.errors import ConfigurationError, InvalidInput, ManifestUnreadable, StoreNotFound
+from retriever.embedding import EmbeddingFunction
+from retriever.errors import ConfigurationError, InvalidInput, ManifestError, StoreNotFound
 from retriever.planning import check_source
 from retriever.registry import find
 from retriever.stores import Store
@@ -32,8 +33,28 @@ def resolve_store(given: PathInput | Store) -> Store:
     return cast("Store", make(address))
 
 
+@runtime_checkable
+class Recording(Protocol):
+    """What a store adds to the protocol of stores if a collection that it attaches to may say what filled it."""
+
+    def recorded_embedding(self) -> EmbeddingFunction | None:
+        """The embedding function that the collection itself names, built and verified; None where it names none.
+
+        :raises ConfigurationError: where it names one that is not to be built.
+        :raises IndexMismatch: where the one that is here gives other vectors.
+        """
+
+
+def recorded_embedding(store: Store) -> EmbeddingFunction | None:
+    """The embedding function that a store without an index knows by itself.
+
+    :param store: as :func:`resolve_store` gives it.
+    """
+    return store.recorded_embedding() if isinstance(store, Recording) else None
+
+
 def destroy_index(store: PathInput | Store) -> str:
-    """Delete an index, also one that is damaged.
+    """Delete an index, also one that is damaged or that something else built.
 
     :param store: as for :meth:`Retriever.open`.
     :return: its address.
@@ -42,7 +63,7 @@ def destroy_index(store: PathInput | Store) -> str:
     """
     place = resolve_store(store)
     try:
-        with suppress(ManifestUnreadable):
+        with suppress(ManifestError):
             if place.read_manifest() is None:
                 raise StoreNotFound(f"there is no index at {place.address}")
         place.destroy()

@@ -20,6 +20,7 @@ _EXTRA_OF_MODULE = {
     "chromadb": "chroma",
     "tantivy": "chroma",
     "langchain_core": "langchain",
+    "langchain_text_splitters": "langchain",
     "sentence_transformers": "sentence-transformers",
     "tokenizers": "sentence-transformers",
     "torch": "sentence-transformers",

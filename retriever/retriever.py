@@ -6,15 +6,18 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypedDict, Unpack
+from typing import Self, Unpack
 
-from retriever.chunking import Chunker, ChunkerConfig
+from numpy.typing import ArrayLike
+
+from retriever.chunking import ChunkerConfig, make_chunker
 from retriever.embedding import EmbeddingFunction, EmbeddingInput, resolve_embedding
 from retriever.errors import InvalidInput, StoreNotFound
-from retriever.filters import And, Filter, FilterInput, Reserved, matching, parse_filter
+from retriever.filters import And, Filter, FilterInput, Reserved, matches, matching, parse_filter
 from retriever.fusion import Method, keyword_weight
 from retriever.identity import (
     add_filter_fields,
@@ -28,30 +31,18 @@ from retriever.indexing import IndexRun, Parts, Progress
 from retriever.info import IndexInfo, describe
 from retriever.keyword.analyser import Analyser
 from retriever.loading import Unloaded, load
+from retriever.loading.langchain import LangChainSource, stream
 from retriever.manifest import FieldType, Manifest
 from retriever.metadata import check_text
 from retriever.opening import PathInput, resolve_store, source_of
 from retriever.planning import check_source
 from retriever.recalibrating import calibrate_attached, recalibrate
 from retriever.report import IndexReport
-from retriever.searching import DEPTH, Searcher, SearchOptions, check_query
+from retriever.searching import DEPTH, Searcher, SearchOptions, SearchSettings, check_query, check_vector
 from retriever.stores import Store
-from retriever.tokeniser import WordTokeniser
-from retriever.types import Document, Hit, Mode
+from retriever.types import Chunk, Document, Hit, Mode
+from retriever.upserting import UpsertRun
 from retriever.verifying import VerifyReport, verify
-
-
-class SearchSettings(TypedDict, total=False):
-    """The keyword arguments of :meth:`Retriever.search`."""
-
-    offset: int
-    mode: Mode
-    filter: FilterInput
-    depth: int
-    fusion: Method
-    keyword_weight: float | None
-    min_cosine: float | None
-    mmr: float | None
 
 
 class Retriever:
@@ -150,7 +141,7 @@ class Retriever:
 
     def index(
         self,
-        what: PathInput | Iterable[Document | Unloaded],
+        what: PathInput | Iterable[Document | Unloaded] | LangChainSource,
         *,
         source: str | None = None,
         prune: bool | None = None,
@@ -161,7 +152,8 @@ class Retriever:
         Only what is new is embedded. May be killed at any moment: running it again finishes the work.
 
         :param what: a path, or documents (a generator of a million works; memory stays bounded, at some 70 bytes a
-            document beside a window of about 2 MB of text).
+            document beside a window of about 2 MB of text); or a LangChain loader or its documents, see
+            :mod:`retriever.loading.langchain` for their ids.
         :param source: a name that keeps this origin apart from others. By default the full path of the folder (of a
             file's folder), and ``""`` for documents, which no path may have.
         :param prune: delete what is not there any more: documents of this source, and for a file only what was in
@@ -179,10 +171,37 @@ class Retriever:
             items = load(path)
             pruning, file = prune is not False, None if path.is_dir() else path.name
         else:
-            items, name, pruning, file = _stream(what), check_source(source or ""), bool(prune), None
+            items, name, pruning, file = stream(what), check_source(source or ""), bool(prune), None
         run = IndexRun(self._parts, name, progress)
         with self._exclusively():
             return run.run(items, prune=pruning, file=file)
+
+    def upsert(self, documents: Iterable[Document], *, progress: Progress | None = None) -> IndexReport:
+        """Write documents as they are: each is one record, whose id is the document's.
+
+        For callers who cut texts themselves and keep ids. They lie beside the documents without a source. What is
+        there already is not embedded again; other metadata is rewritten; another text replaces the former.
+
+        :param documents: any number, each id once; what is longer than the model reads is counted in the report.
+        :param progress: as for :meth:`index`.
+        :return: what was done, and which documents could not be written and why.
+        :raises EmbeddingError: where the embedding function fails.
+        :raises StoreError: where the store fails.
+        """
+        whole = make_chunker(self.embedding, ChunkerConfig(kind="whole"))
+        run = UpsertRun(replace(self._parts, chunker=whole), "", progress)
+        with self._exclusively():
+            return run.run(stream(documents), prune=False)
+
+    def get(self, ids: Sequence[str]) -> list[Chunk]:
+        """Chunks by their ids.
+
+        :param ids: as ``hit.chunk.id`` has them, or as given to :meth:`upsert`.
+        :return: in the order asked for; those that are not there are left out.
+        """
+        keys = [self._store.key(name) for name in _ids(ids, "ids")]
+        found = self._store.fetch(keys)
+        return [found[key] for key in keys if key in found]
 
     def search(
         self,
@@ -245,37 +264,63 @@ class Retriever:
         vectors = list(self.embedding.embed_queries(texts)) if options.needs_vector else [None] * len(texts)
         return [self._searcher.search(text, vector, options) for text, vector in zip(texts, vectors, strict=True)]
 
+    def search_by_vector(
+        self,
+        vector: ArrayLike,
+        k: int = 10,
+        *,
+        offset: int = 0,
+        filter: FilterInput = None,  # noqa: A002
+        depth: int = DEPTH,
+        min_cosine: float | None = None,
+        mmr: float | None = None,
+    ) -> list[Hit]:
+        """Find chunks by a vector, in the semantic leg alone. The arguments are those of :meth:`search`.
+
+        :param vector: made by the index's embedding function; shape ``(dimension,)``.
+        :return: best first.
+        :raises InvalidInput: for a vector that does not fit, or an option out of range.
+        """
+        settings: SearchSettings = {"offset": offset, "mode": "semantic", "filter": filter, "depth": depth}
+        options = self._options(k, {**settings, "min_cosine": min_cosine, "mmr": mmr})
+        return self._searcher.search("", check_vector(vector, self._manifest.embedding.dimension), options)
+
     def delete(
         self,
         *,
+        chunks: Sequence[str] | None = None,
         documents: Sequence[str] | None = None,
         source: str | None = None,
         filter: FilterInput = None,  # noqa: A002
     ) -> int:
         """Delete the chunks that satisfy all that is given; at least one thing must be.
 
+        :param chunks: ids of chunks, or as given to :meth:`upsert`.
         :param documents: ids as hits show them.
         :param source: name of a source.
         :param filter: in the filter language.
         :return: how many chunks were deleted.
         :raises InvalidInput: where nothing is given.
         """
-        if isinstance(documents, str):
-            raise InvalidInput("documents is a list of ids, not one string")
         conditions: list[Filter] = []
-        for name in [*(documents or []), *([] if source is None else [source])]:
-            check_text(name, f"{name!r}")
         if documents is not None:
-            conditions.append(matching(documents, Reserved.DOCUMENT))
+            conditions.append(matching(_ids(documents, "documents"), Reserved.DOCUMENT))
         if source is not None:
-            conditions.append(matching([source], Reserved.SOURCE))
+            conditions.append(matching(_ids([source], "source"), Reserved.SOURCE))
         parsed = parse_filter(filter)
         if parsed is not None:
             conditions.append(parsed)
-        if not conditions:
-            raise InvalidInput("say what to delete: documents, source or filter; delete_all deletes the whole index")
+        if chunks is None and not conditions:
+            raise InvalidInput(
+                "say what to delete: chunks, documents, source or filter; delete_all deletes the whole index"
+            )
+        condition = And(tuple(conditions))
+        wanted = None if chunks is None else list(dict.fromkeys(_ids(chunks, "chunks")))
         with self._exclusively():
-            chunk_ids = [entry.chunk_id for entry in self._store.entries(And(tuple(conditions)))]
+            if wanted is None:
+                chunk_ids = [entry.chunk_id for entry in self._store.entries(condition)]
+            else:
+                chunk_ids = [chunk.id for chunk in self.get(wanted) if matches(condition, chunk)]
             self._store.delete(chunk_ids)
         return len(chunk_ids)
 
@@ -321,12 +366,7 @@ class Retriever:
 
     @cached_property
     def _parts(self) -> Parts:
-        chunker = Chunker(
-            self.embedding.tokeniser or WordTokeniser(),
-            self._manifest.chunker,
-            max_tokens=self.embedding.max_tokens if self.embedding.tokeniser else None,
-            prompt_tokens=self.embedding.prompt_tokens("document"),
-        )
+        chunker = make_chunker(self.embedding, self._manifest.chunker)
         return Parts(self._store, self.embedding, chunker, self._analyser)
 
     @contextmanager
@@ -344,30 +384,16 @@ class Retriever:
                     self._manifest = self._store.read_manifest() or self._manifest
 
     def _options(self, k: int, settings: SearchSettings) -> SearchOptions:
-        if unknown := settings.keys() - SearchSettings.__annotations__.keys():
-            raise InvalidInput(f"search takes no {', '.join(sorted(unknown))}")
-        weight = settings.get("keyword_weight")
-        return SearchOptions(
-            k=k,
-            offset=settings.get("offset", 0),
-            mode=settings.get("mode", "hybrid"),
-            filter=parse_filter(settings.get("filter")),
-            depth=settings.get("depth", DEPTH),
-            fusion=settings.get("fusion", "relative"),
-            keyword_weight=self._default_weight() if weight is None else weight,
-            min_cosine=settings.get("min_cosine"),
-            mmr=settings.get("mmr"),
-        )
-
-    def _default_weight(self) -> float:
         calibration = self.manifest.calibration
-        return keyword_weight(calibration.unknown_rate if calibration else 0.0)
+        return SearchOptions.make(k, settings, keyword_weight(calibration.unknown_rate if calibration else 0.0))
 
 
-def _stream(what: Iterable[Document | Unloaded]) -> Iterable[Document | Unloaded]:
-    if isinstance(what, Document) or not isinstance(what, Iterable):
-        raise InvalidInput(f"give a path or an iterable of documents, not one {type(what).__name__}")
-    return what
+def _ids(given: Sequence[str], what: str) -> list[str]:
+    if isinstance(given, str):
+        raise InvalidInput(f"{what} is a list of ids, not one string")
+    for name in given:
+        check_text(name, f"{what}: {name!r}")
+    return list(given)
 
 
 def _taken_over(store: Store, manifest: Manifest, embedding: EmbeddingFunction) -> Manifest:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from retriever.errors import InvalidInput
-from retriever.filters import Filter
+from retriever.filters import Filter, FilterInput, parse_filter
 from retriever.fusion import Fused, Method, fuse, relative_scores
 from retriever.keyword.analyser import Analyser
 from retriever.metadata import check_text
@@ -19,6 +21,19 @@ from retriever.types import Chunk, FloatVector, Hit, Leg, Mode
 DEPTH = 200
 """Candidates a leg, by default."""
 MOST_DEPTH = 100_000
+
+
+class SearchSettings(TypedDict, total=False):
+    """The keyword arguments of :meth:`retriever.Retriever.search`."""
+
+    offset: int
+    mode: Mode
+    filter: FilterInput
+    depth: int
+    fusion: Method
+    keyword_weight: float | None
+    min_cosine: float | None
+    mmr: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +76,31 @@ class SearchOptions:
             f"min_cosine is {self.min_cosine!r}: a cosine is from -1 to 1",
         )
 
+    @classmethod
+    def make(cls, k: int, settings: SearchSettings, default_weight: float) -> SearchOptions:
+        """Options from what a caller wrote.
+
+        :param k: how many hits at most.
+        :param settings: keyword arguments.
+        :param default_weight: of the keyword leg, where the caller gives none.
+        :raises InvalidInput: naming an argument that there is not, or that is out of range.
+        :raises FilterError: for a filter that does not parse.
+        """
+        if unknown := settings.keys() - SearchSettings.__annotations__.keys():
+            raise InvalidInput(f"search takes no {', '.join(sorted(unknown))}")
+        weight = settings.get("keyword_weight")
+        return cls(
+            k=k,
+            offset=settings.get("offset", 0),
+            mode=settings.get("mode", "hybrid"),
+            filter=parse_filter(settings.get("filter")),
+            depth=settings.get("depth", DEPTH),
+            fusion=settings.get("fusion", "relative"),
+            keyword_weight=default_weight if weight is None else weight,
+            min_cosine=settings.get("min_cosine"),
+            mmr=settings.get("mmr"),
+        )
+
     @property
     def needs_vector(self) -> bool:
         """Whether the query has to be embedded."""
@@ -94,6 +134,26 @@ def check_query(query: str) -> str:
     return query
 
 
+def check_vector(vector: ArrayLike, dimension: int) -> FloatVector:
+    """Refuse what cannot be compared with the vectors of an index.
+
+    :param vector: numbers.
+    :param dimension: of the index.
+    :return: float32, shape ``(dimension,)``.
+    :raises InvalidInput: for another shape, NaN or infinity.
+    """
+    try:
+        with np.errstate(over="ignore"):  # becomes infinity, which is refused below
+            array = np.asarray(vector, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"the query vector is no list of numbers: {error}") from None
+    if array.shape != (dimension,):
+        raise InvalidInput(f"the query vector has shape {array.shape}, the index holds vectors of shape ({dimension},)")
+    if not np.isfinite(array).all():
+        raise InvalidInput("the query vector holds NaN or infinity")
+    return array
+
+
 @dataclass(frozen=True, slots=True)
 class Searcher:
     """Searches one store.
@@ -108,7 +168,7 @@ class Searcher:
     def search(self, query: str, vector: FloatVector | None, options: SearchOptions) -> list[Hit]:
         """At most ``k`` hits, best first.
 
-        :param query: a checked one.
+        :param query: a checked one; empty where only a vector is given.
         :param vector: the embedded query; None where ``options.needs_vector`` is false.
         :param options: how to search.
         """

@@ -5,10 +5,11 @@
     packing    which words go into which chunk
     fitting    counts again where the sum of the words may be wrong
 
-Each step knows only those before it; :class:`Chunker` runs them.
+Each step knows only those before it; :class:`Chunker` runs them, and :func:`make_chunker` fits one to a model.
 """
 
 from retriever.chunking.chunker import Chunked, Chunker, Span
 from retriever.chunking.config import ChunkerConfig
+from retriever.chunking.making import make_chunker
 
-__all__ = ["Chunked", "Chunker", "ChunkerConfig", "Span"]
+__all__ = ["Chunked", "Chunker", "ChunkerConfig", "Span", "make_chunker"]

@@ -1,0 +1,47 @@
+"""Upserting: documents that are their own records, with the caller's ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from retriever.chunking import Chunked
+from retriever.indexing import IndexRun
+from retriever.planning import ChunkedDocument, Plan, qualified_id
+from retriever.types import Chunk, Document
+
+
+class UpsertRun(IndexRun):
+    """One run over documents that are kept whole, blank ones too; a record's id is its document's.
+
+    :param parts: as for :class:`~retriever.indexing.IndexRun`; the chunker is of the kind ``whole`` and only counts.
+    :param source: name of the source; checked.
+    :param progress: told of every change of the report.
+    """
+
+    def _made(self, window: Sequence[Document], results: Sequence[Chunked]) -> list[ChunkedDocument]:
+        chunks = [self._whole(document) for document in window]
+        return [
+            ChunkedDocument(chunk.document_id, [chunk], [result.tokens])
+            for chunk, result in zip(chunks, results, strict=True)
+        ]
+
+    def _whole(self, document: Document) -> Chunk:
+        name = qualified_id(self._source, document.id)
+        return Chunk(name, name, document.text, 0, len(document.text), document.metadata, self._source)
+
+    def _planned(self, window: Sequence[ChunkedDocument]) -> Plan:
+        """An id says nothing about its text here: what changed is embedded again unless only metadata did."""
+        plan = super()._planned(window)
+        store = self._parts.store
+        stored = store.fetch([store.key(chunk.id) for chunk in plan.changed])
+        tokens = {document.id: document.tokens[0] for document in window}
+        kept: list[Chunk] = []
+        for chunk in plan.changed:
+            there = stored.get(store.key(chunk.id))
+            if there is not None and there.text == chunk.text:
+                kept.append(chunk)
+            else:
+                plan.missing.append(chunk)
+                plan.tokens.append(tokens[chunk.document_id])
+        plan.changed = kept
+        return plan
