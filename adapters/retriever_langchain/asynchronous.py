@@ -1,0 +1,26 @@
+"""The asynchronous twin of a method, made from the method: there is one piece of logic, and it runs off the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, TypeVar
+
+from retriever_langchain.executor import off_loop
+
+T = TypeVar("T")
+
+
+def asynchronous(method: Callable[..., T]) -> Callable[..., Coroutine[Any, Any, T]]:
+    """A coroutine function that runs a method of the same object in the package's executor.
+
+    :param method: a synchronous one; where a subclass overrides it, the override is run.
+    """
+    name = method.__name__
+
+    @wraps(method)
+    async def twin(self: object, /, *args: Any, **kwargs: Any) -> T:
+        run: Callable[..., T] = getattr(self, name)
+        return await off_loop(run, *args, **kwargs)
+
+    return twin

@@ -1,0 +1,70 @@
+"""A LangChain retriever that says why each document was found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+from pydantic import ConfigDict, Field, field_validator
+
+from retriever import Retriever
+from retriever.searching import DEPTH, SearchSettings
+from retriever.types import Mode
+from retriever_langchain.documents import explained
+from retriever_langchain.executor import off_loop
+from retriever_langchain.filters import to_filter
+from retriever_langchain.vectorstore import RetrieverVectorStore
+
+
+class HybridRetriever(BaseRetriever):
+    """Hybrid search as a step of a chain.
+
+    Each document carries its stored metadata and, under :data:`~retriever_langchain.RETRIEVAL`, a dictionary with
+    ``score``, ``legs`` (rank and raw score in the semantic and the keyword leg), ``matched_terms``, ``document_id``,
+    ``source`` and the span ``start`` to ``end`` in its document. All of these are plain values.
+
+    Every field but ``index`` may be given to a single call as well: ``retriever.invoke(question, k=3)``.
+
+    :param index: an open :class:`retriever.Retriever`, or a :class:`~retriever_langchain.RetrieverVectorStore`.
+    :param k: how many documents at most.
+    :param mode: ``hybrid``, ``semantic`` or ``keyword``.
+    :param filter: in our filter language, or a filter of qdrant-client.
+    :param settings: others of :meth:`retriever.Retriever.search`, such as ``min_cosine`` and ``mmr``.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    index: Retriever | RetrieverVectorStore
+    k: int = 4
+    mode: Mode = "hybrid"
+    filter: Any = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("settings")
+    @classmethod
+    def _known(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        if unknown := settings.keys() - SearchSettings.__annotations__.keys() | settings.keys() & {"mode", "filter"}:
+            raise ValueError(f"search takes no {', '.join(sorted(unknown))} among its settings")
+        return settings
+
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **given: Any
+    ) -> list[Document]:
+        del run_manager  # the base class tells it of results and errors
+        return self._search(query, **given)
+
+    async def _aget_relevant_documents(
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **given: Any
+    ) -> list[Document]:
+        del run_manager
+        return await off_loop(self._search, query, **given)
+
+    def _search(self, query: str, **given: Any) -> list[Document]:
+        settings: dict[str, Any] = {"k": self.k, "mode": self.mode, "filter": self.filter, **self.settings, **given}
+        k, condition = settings.pop("k"), to_filter(settings.pop("filter"))
+        if isinstance(k, int):
+            settings.setdefault("depth", max(DEPTH, k + settings.get("offset", 0)))
+        index = self.index.retriever if isinstance(self.index, RetrieverVectorStore) else self.index
+        return [explained(hit) for hit in index.search_batch([query], k, filter=condition, **settings)[0]]
