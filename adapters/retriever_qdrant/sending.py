@@ -9,11 +9,13 @@ from retriever.batched import bounded
 from retriever.errors import RecordsRefused, StoreUnavailable
 from retriever.stores import Record
 from retriever.types import Chunk, Metadata
-from retriever_qdrant.batches import MOST_RECORDS
 from retriever_qdrant.server_errors import RequestTooLarge
 
 T = TypeVar("T", Record, Chunk)
 Item = TypeVar("Item")
+
+MOST_RECORDS = 256
+"""Records a request."""
 
 MOST_BYTES = 8 * 2**20
 """Bytes a request, about, unless a single record has more."""
