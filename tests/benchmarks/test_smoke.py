@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import attach, chroma_speed, query_speed, readers
+from benchmarks import attach, chroma_speed, langchain, query_speed, readers
 from benchmarks.__main__ import _cache_of_its_own, main
 from retriever.cache_folder import cache_folder
 
@@ -67,6 +67,15 @@ def test_readers_beside_a_writer_are_judged(monkeypatch, tmp_path):
     monkeypatch.setenv("RETRIEVER_CACHE", str(tmp_path))
     rows = readers.run(1, 2).rows
     assert [row.verdict for row in rows] == ["pass"] * len(rows)
+
+
+def test_plugging_into_langchain_is_measured(monkeypatch, tmp_path):
+    monkeypatch.setenv("RETRIEVER_CACHE", str(tmp_path))
+    overhead, chain, *loops, concurrency = langchain.run(600, 40, 1, "hashed").rows
+    assert (overhead.bar, chain.bar, concurrency.bar) == (langchain.OVERHEAD, None, langchain.TIMES)
+    assert {row.labels[1] for row in loops} == set(langchain.LOOPS)
+    assert all(row.bar == langchain.HELD and row.measured > 0 for row in loops)
+    assert concurrency.measured > 0
 
 
 @pytest.mark.parametrize("side", ["ours", "bare"])
