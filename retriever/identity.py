@@ -142,7 +142,7 @@ def check_settings(
         raise IndexMismatch(
             f"the index at {address} was built with {describe_embedding(recorded)}, not with {embedding.name}: "
             f"{difference(recorded.fingerprint, embedding.fingerprint)}. Leave the embedding function out to open the "
-            f"index with its own; for another one: retriever copy {address} NEW --embedding {embedding.name}"
+            f"index with its own; for another one: {_copying(address, embedding)}"
         )
 
 
@@ -185,7 +185,7 @@ def verify_canaries(recorded: EmbeddingManifest, embedding: EmbeddingFunction, a
             f"the index at {address} was built with {describe_embedding(recorded)}, but {embedding.name} now gives "
             f"other vectors (cosine {cosine:.3f} for a test text): "
             f"{difference(recorded.fingerprint, embedding.fingerprint)}. Bring the former model back, or embed the "
-            f"index anew: retriever copy {address} NEW --embedding {embedding.name}"
+            f"index anew: {_copying(address, embedding)}"
         )
 
 
@@ -245,6 +245,13 @@ def describe_embedding(recorded: EmbeddingManifest) -> str:
     model = settings.pop("model", None)
     name = f"{recorded.kind}:{model}" if model else recorded.kind
     return f"{name} ({_plain(settings)})" if settings else name
+
+
+def _copying(address: str, embedding: EmbeddingFunction) -> str:
+    """How an index is embedded anew: one that no name leads to cannot be asked for on the command line."""
+    if embedding.has_name:
+        return f"retriever copy {address} NEW --embedding {embedding.name}"
+    return f"retriever.copy_index({address!r}, 'NEW', embedding=...) with the object itself"
 
 
 def _plain(settings: Mapping[str, object]) -> str:

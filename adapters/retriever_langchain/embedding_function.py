@@ -39,6 +39,7 @@ class LangChainEmbedding(EmbeddingFunction):
     """
 
     kind = "langchain"
+    has_name = False
     Config = LangChainConfig
     config: LangChainConfig
     batch_size = 256  # providers cut it as they need; if a call fails, no more than this is asked for again
@@ -48,6 +49,7 @@ class LangChainEmbedding(EmbeddingFunction):
             raise ConfigurationError(f"LangChain Embeddings are needed, not a {type(embeddings).__name__}")
         super().__init__(LangChainConfig(class_path=class_path(embeddings), settings=public_settings(embeddings)))
         self._embeddings = embeddings
+        self._dimension: int | None = None
 
     @classmethod
     def from_name(cls, name: str) -> NoReturn:
@@ -85,11 +87,26 @@ class LangChainEmbedding(EmbeddingFunction):
         """``langchain:CLASS``; it cannot be opened by that."""
         return f"{self.kind}:{self.config.class_path}"
 
-    @cached_property
+    @property
     def dimension(self) -> int:
-        """Length of the vectors: of one that is embedded when this is first asked."""
-        with self._embedding:
-            vectors = self._called("document", CANARIES[:1])
+        """Length of the vectors: of one that is embedded when this is first asked.
+
+        :raises EmbeddingError: where that fails.
+        """
+        if self._dimension is None:
+            with self._embedding:
+                if self._dimension is None:
+                    self._dimension = self._measured()
+        return self._dimension
+
+    @cached_property
+    def fingerprint(self) -> dict[str, str]:
+        """Class, dimension and each setting by itself, so that messages can name the one that differs."""
+        settings = {name: json.dumps(value, sort_keys=True) for name, value in self.config.settings.items()}
+        return {**settings, "kind": self.kind, "class": self.config.class_path, "dimension": str(self.dimension)}
+
+    def _measured(self) -> int:
+        vectors = self._called("document", CANARIES[:1])
         try:
             length = len(vectors[0])
         except (TypeError, LookupError):
@@ -97,12 +114,6 @@ class LangChainEmbedding(EmbeddingFunction):
         if not length:
             raise EmbeddingError(f"{self.name} returned no vector for a test text")
         return length
-
-    @cached_property
-    def fingerprint(self) -> dict[str, str]:
-        """Class, dimension and each setting by itself, so that messages can name the one that differs."""
-        settings = {name: json.dumps(value, sort_keys=True) for name, value in self.config.settings.items()}
-        return {**settings, "kind": self.kind, "class": self.config.class_path, "dimension": str(self.dimension)}
 
     def _embed(self, texts: Sequence[str], role: Role) -> ArrayLike:
         vectors: ArrayLike = self._called(role, texts)

@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from retriever.embedding import EmbeddingFunction
+from retriever_langchain.embeddings import EmbeddingFunctionEmbeddings
 
 Json = str | int | float | bool | list[Any] | dict[str, Any]
 """A JSON value that is not null."""
@@ -156,6 +157,8 @@ def _json(value: object, depth: int) -> Json | None:  # noqa: C901 - one line a 
         return _text(value)
     if isinstance(value, PurePath):
         return _text(str(value))
+    if isinstance(value, EmbeddingFunctionEmbeddings):
+        value = value.function
     if isinstance(value, EmbeddingFunction):
         return {"class": class_path(value), **value.config.model_dump(mode="json")}
     if isinstance(value, Embeddings):
@@ -179,7 +182,7 @@ def _text(text: str) -> str | None:
     """The text, if it can be stored and is no secret; of an address scheme, host and path."""
     if "://" in text:
         text = _address(text)
-    if _SECRET_TEXT.search(text) or _RANDOM.fullmatch(text) or _UUID.fullmatch(text):
+    if _SECRET_TEXT.search(text) or any(_RANDOM.fullmatch(word) or _UUID.fullmatch(word) for word in text.split()):
         return None
     try:
         text.encode()

@@ -62,6 +62,9 @@ class EmbeddingFunction(ABC):
     Config: ClassVar[type[EmbeddingConfig]] = EmbeddingConfig
     """Model of the settings."""
 
+    has_name: ClassVar[bool] = True
+    """Whether :attr:`name` leads to it: not to what wraps an object of another library."""
+
     batch_size: int = 32
     """How many texts ``_embed`` is given at most; texts of one batch have about the same length."""
 
