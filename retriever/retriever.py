@@ -34,7 +34,7 @@ from retriever.loading import Unloaded, load
 from retriever.loading.langchain import LangChainSource, stream
 from retriever.manifest import FieldType, Manifest
 from retriever.metadata import check_text
-from retriever.opening import PathInput, resolve_store, source_of
+from retriever.opening import PathInput, recorded_embedding, resolve_store, source_of
 from retriever.planning import check_source
 from retriever.recalibrating import calibrate_attached, recalibrate
 from retriever.report import IndexReport
@@ -93,6 +93,8 @@ class Retriever:
             manifest = place.read_manifest()
             function = None if embedding is None else resolve_embedding(embedding)
             if manifest is None:
+                if function is None:
+                    function = recorded_embedding(place)
                 if function is None:
                     raise StoreNotFound(
                         f"there is no index at {place.address}: to make one, say which embedding function to use, for "

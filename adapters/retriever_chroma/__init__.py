@@ -1,13 +1,19 @@
-"""Records in Chroma: in memory, in a folder, on a server and in the cloud, with a keyword index beside them."""
+"""Records in Chroma: in memory, in a folder, on a server and in the cloud, with a keyword index beside them.
+
+Importing it registers our embedding functions with chromadb, so it imports chromadb, which takes 0.4 s: chromadb has no
+other way to know a function that a collection names.
+"""
 
 from importlib.util import find_spec
 
 from retriever.errors import MissingExtra
 
-for _module in ("chromadb", "tantivy", "tenacity"):  # looked for and not imported: chromadb takes most of a second
+for _module in ("chromadb", "tantivy", "tenacity"):
     if find_spec(_module) is None:
         raise MissingExtra("The Chroma store", "chroma")
 
-from retriever_chroma.store import ChromaStore  # noqa: E402 - it needs those modules
+from retriever_chroma.bm25_function import RetrieverBM25Function  # noqa: E402 - they need those modules
+from retriever_chroma.embedding_function import RetrieverEmbeddingFunction  # noqa: E402
+from retriever_chroma.store import ChromaStore  # noqa: E402
 
-__all__ = ["ChromaStore"]
+__all__ = ["ChromaStore", "RetrieverBM25Function", "RetrieverEmbeddingFunction"]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from retriever.embedding import EmbeddingFunction
 from retriever.errors import ConfigurationError, IndexMismatch, StoreError, StoreNotFound
+from retriever.identity import describe_embedding
 from retriever.keyword.analyser import Analyser
 from retriever.manifest import Manifest, parse_manifest, write_manifest_file
 from retriever.stores import Record
 from retriever.types import Chunk
+from retriever_chroma.configuration import build, check_described, digest, named
 from retriever_chroma.convert import MANIFEST, Reading
 from retriever_chroma.store import ChromaStore
 
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from chromadb.api import ClientAPI
 
     from retriever_chroma.collection import Collection
+
+
+_MANIFEST = "manifest.json"
+_CONFIGURATION = "configuration.sha256"
 
 
 class AttachedStore(ChromaStore):
@@ -35,13 +41,33 @@ class AttachedStore(ChromaStore):
     def __init__(self, client: ClientAPI, collection: str, *, timeout: float = 10.0, deadline: float = 30.0) -> None:
         super().__init__(client, collection, timeout=timeout, deadline=deadline)
         self._reading = Reading(verbatim=True)
-        self._kept: Manifest | None = None  # in memory there is no file
+        self._kept: tuple[Manifest, str] | None = None  # in memory there are no files
+
+    def recorded_embedding(self) -> EmbeddingFunction | None:
+        """The embedding function of this package that the collection's configuration describes, built and verified.
+
+        :return: None where there is no collection, or its configuration names no function.
+        :raises ConfigurationError: where it names another program's, which is never built.
+        :raises IndexMismatch: where the model that is here gives other vectors.
+        """
+        collection = self._look()
+        said = None if collection is None else named(collection.embedding_function, self.address)
+        if said is None:
+            return None
+        if not said.is_ours:
+            raise ConfigurationError(
+                f"{self.address}: its configuration names the embedding function {said.shown}, which is not of "
+                "this package and is not built: say which model filled the collection, with embedding=... "
+                "(--embedding on the command line)"
+            )
+        return build(said.config, f"{self.address}: the configuration")
 
     def create(self, manifest: Manifest) -> None:
         """Build the keyword index, and keep the manifest beside it.
 
         :raises StoreNotFound: where there is no such collection.
-        :raises IndexMismatch: where its vectors have another dimension than the manifest's.
+        :raises IndexMismatch: where its configuration describes another function of ours than the manifest, or its
+            vectors have another dimension.
         """
         with self._lock:
             if self.read_manifest() is not None:
@@ -49,6 +75,9 @@ class AttachedStore(ChromaStore):
             collection = self._look()
             if collection is None:
                 raise StoreNotFound(f"{self.address}: there is no collection {self._name!r} to attach")
+            said = named(collection.embedding_function, self.address)
+            if said is not None and said.is_ours:
+                check_described(said, manifest.embedding, self.address)
             dimension = collection.dimension
             if dimension not in (None, manifest.embedding.dimension):
                 raise IndexMismatch(
@@ -82,9 +111,10 @@ class AttachedStore(ChromaStore):
         with self._lock:
             collection = self._look()
             if collection is not None:
-                file = self._manifest_file(collection)
-                if file is not None:
-                    file.unlink(missing_ok=True)
+                home = self._place.home(collection.id)
+                if home is not None:
+                    (home / _MANIFEST).unlink(missing_ok=True)
+                    (home / _CONFIGURATION).unlink(missing_ok=True)
                 self._remove_replica(collection)
                 self._remove_home(collection)
             self._kept = None
@@ -103,25 +133,44 @@ class AttachedStore(ChromaStore):
         return self._look()
 
     def _manifest_of(self, collection: Collection) -> Manifest | None:
-        file = self._manifest_file(collection)
-        if file is None:
+        kept = self._read(collection)
+        if kept is None:
+            return None
+        manifest, configuration = kept
+        said = named(collection.embedding_function, self.address)
+        if said is not None and said.is_ours:
+            check_described(said, manifest.embedding, self.address)
+        elif configuration not in (None, digest(said)):
+            raise IndexMismatch(
+                f"{self.address}: since it was attached, another program stored "
+                f"{'no embedding function' if said is None else f'the embedding function {said.shown}'} in the "
+                f"collection's configuration, and it was attached with {describe_embedding(manifest.embedding)}: bring "
+                f"the former configuration back; or forget the attachment, which leaves the collection as it is, with "
+                f"ChromaStore.attach(client, {self._name!r}).destroy(), and attach it again"
+            )
+        return manifest
+
+    def _read(self, collection: Collection) -> tuple[Manifest, str | None] | None:
+        """The manifest, and the digest of the configuration when it was attached; None where it is not attached."""
+        home = self._place.home(collection.id)
+        if home is None:
             return self._kept
         try:
-            return parse_manifest(file.read_text("utf-8", errors="replace"), self.address)
+            text = (home / _MANIFEST).read_text("utf-8", errors="replace")
         except FileNotFoundError:
             return None
+        configuration = home / _CONFIGURATION  # not there where an earlier version attached it
+        return parse_manifest(text, self.address), configuration.read_text() if configuration.is_file() else None
 
     def _keep(self, manifest: Manifest, collection: Collection) -> None:
-        file = self._manifest_file(collection)
-        if file is None:
-            self._kept = manifest
-            return
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_manifest_file(file, manifest)
-
-    def _manifest_file(self, collection: Collection) -> Path | None:
+        configuration = digest(named(collection.embedding_function, self.address))
         home = self._place.home(collection.id)
-        return None if home is None else home / "manifest.json"
+        if home is None:
+            self._kept = manifest, configuration
+            return
+        home.mkdir(parents=True, exist_ok=True)
+        (home / _CONFIGURATION).write_text(configuration)
+        write_manifest_file(home / _MANIFEST, manifest)
 
     def _refuse(self, records: Sequence[object]) -> NoReturn:
         raise StoreError(

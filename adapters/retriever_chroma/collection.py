@@ -102,6 +102,11 @@ class Collection:
         return "l2"
 
     @property
+    def embedding_function(self) -> object:
+        """What the configuration says of its embedding function, as it is: nothing is built."""
+        return self._raw.configuration_json.get("embedding_function")
+
+    @property
     def dimension(self) -> int | None:
         """Of its vectors, as of when it was opened; None where there was none."""
         return self._raw._model.dimension
@@ -224,7 +229,7 @@ class Collection:
         """
         self._call(lambda: self._raw.modify(name=name))
 
-    def _rows(self, include: Sequence[str], **what: Any) -> list[Row]:  # noqa: ANN401 - chromadb's arguments
+    def _rows(self, include: Sequence[str], **what: Any) -> list[Row]:
         got = self._call(lambda: self._raw.get(include=list(include), **what))  # type: ignore[arg-type]
         ids = got["ids"]
         nothing: list[None] = [None] * len(ids)

@@ -30,6 +30,7 @@ from retriever.manifest import Manifest, parse_manifest
 from retriever.stores import Candidate, Entry, Legs, Query, Record
 from retriever.types import Chunk, FloatVector
 from retriever_chroma.batches import batches
+from retriever_chroma.configuration import check_own
 from retriever_chroma.convert import MANIFEST, Reading
 from retriever_chroma.folder import Folder, foreign
 from retriever_chroma.legs import Check, keyword_leg, semantic_leg
@@ -43,6 +44,7 @@ from retriever_chroma.writing import refused, rewrite, write
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
+    from chromadb.api.collection_configuration import CreateCollectionConfiguration
 
     from retriever_chroma.attached import AttachedStore
     from retriever_chroma.collection import Calling, Collection
@@ -184,14 +186,14 @@ class ChromaStore:
         with self._lock:
             if self.read_manifest() is not None:
                 raise StoreError(f"{self.address} holds an index already; destroy it first")
-            text = manifest.model_dump_json()
+            text, configuration = manifest.model_dump_json(), _configuration(manifest)
             client = self._client()
             try:
                 self._calling()(
                     lambda: client.create_collection(
                         self._name,
                         embedding_function=None,
-                        configuration=CONFIGURATION,  # type: ignore[arg-type]  # a plain dict of that shape
+                        configuration=configuration,
                         metadata={MANIFEST: text},
                     )
                 )
@@ -351,6 +353,7 @@ class ChromaStore:
                 f"{self.address}: its collection compares by {collection.space!r}, an index of this package by "
                 "'cosine'; make another with: retriever copy"
             )
+        check_own(collection.embedding_function, manifest.embedding, self.address)
         return manifest
 
     def _open(self) -> _Opened:
@@ -425,6 +428,16 @@ class ChromaStore:
     def _check_process(self) -> None:
         if self._process not in (None, os.getpid()):  # Chroma's threads did not come along: it would hang
             raise StoreError(f"{self.address} was opened before this process was forked: open it anew in here")
+
+
+def _configuration(manifest: Manifest) -> CreateCollectionConfiguration:
+    """With the embedding function, if plain chromadb can build it: then it can use the collection by its name."""
+    from retriever_chroma.embedding_function import RetrieverEmbeddingFunction
+
+    configuration = cast("CreateCollectionConfiguration", dict(CONFIGURATION))
+    with suppress(ConfigurationError):
+        configuration["embedding_function"] = RetrieverEmbeddingFunction.described(manifest.embedding)
+    return configuration
 
 
 def _place_of(client: ClientAPI, timeout: float) -> Place:

@@ -56,7 +56,7 @@ def make_manifest(
     )
 
 
-def make_chunk(id: str, metadata: Mapping[str, Any] | None = None, **fields: Any) -> Chunk:  # noqa: A002, ANN401
+def make_chunk(id: str, metadata: Mapping[str, Any] | None = None, **fields: Any) -> Chunk:  # noqa: A002
     """A chunk of the document ``doc`` with the text ``word``, unless told otherwise.
 
     :param id: of the chunk.
@@ -72,7 +72,7 @@ def make_record(
     id: str,  # noqa: A002
     vector: Sequence[float] | FloatVector = (1, 0, 0, 0),
     metadata: Mapping[str, Any] | None = None,
-    **fields: Any,  # noqa: ANN401
+    **fields: Any,
 ) -> Record:
     """A record whose terms are those of its text, as for :func:`make_chunk`.
 

@@ -19,10 +19,23 @@ def from_address(text: str) -> ChromaStore:
     return ChromaStore.from_address(parse_address(text))
 
 
-def test_importing_and_constructing_import_no_chromadb():
+def test_importing_and_constructing_open_nothing(tmp_path):
     code = (
-        "import sys; from retriever_chroma import ChromaStore;"
-        "ChromaStore(); ChromaStore(path='x'); ChromaStore(host='h', api_key='k'); "
+        "import sys, threading; from retriever_chroma import ChromaStore;"
+        "touching = ('socket.connect', 'sqlite3.connect');"
+        "sys.addaudithook(lambda event, _: sys.exit(event) if event in touching else None);"
+        "ChromaStore(); ChromaStore(path='x'); ChromaStore(host='h', api_key='k');"
+        "sys.exit(threading.active_count() > 1 or 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=tmp_path)
+    assert done.returncode == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_core_imports_no_chromadb():
+    code = (
+        "import sys, retriever; from retriever import Retriever; from retriever.registry import names;"
+        "names('retriever.stores'); Retriever.open('memory:', embedding='hashed');"
         "sys.exit('chromadb' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,9 +10,9 @@ import textwrap
 import uuid
 
 import pytest
-from chroma_samples import chunk_id, keyword, make_chunk, make_manifest, make_record, semantic
+from chroma_samples import chunk_id, keyword, make_chunk, make_manifest, make_record, semantic, vector
 
-from retriever.errors import NotAStore, RecordsRefused, StoreError, StoreNotFound, StoreUnavailable
+from retriever.errors import IndexMismatch, NotAStore, RecordsRefused, StoreError, StoreNotFound, StoreUnavailable
 from retriever.stores import Query
 from retriever.testing.servers import chroma_server
 from retriever_chroma.collection import Collection
@@ -224,12 +224,17 @@ def test_functions_that_a_server_names_are_never_built(server, name, http_client
     http_client.create_collection(trap, metadata=metadata, configuration=configuration, embedding_function=Hostile())
     built.clear()
     store = open_store(host=server.host, port=server.port, collection=trap)
-    store.upsert([make_record(A)])
-    store.rewrite([make_chunk(A, {"k": 1})])
-    store.write_manifest(make_manifest())
-    assert keyword(store, "word", {"k": 1}) == semantic(store) == [A]
-    store.delete([A])
-    store.sync()
+    with pytest.raises(IndexMismatch, match="'hostile'"):
+        store.upsert([make_record(A)])
+    collection = store._look()  # below the check, each call has to keep chromadb from building it
+    collection.upsert([A], [vector()], ["word"], [{"k": 0}])
+    collection.update([A], [{"k": 1}])
+    collection.replace_metadata(metadata)
+    assert [row.metadata for row in collection.rows([A], ["metadatas"])] == [{"k": 1}]
+    assert collection.query(vector(), 1)["ids"] == [A]
+    assert collection.vectors([A])[A].tolist() == [1, 0, 0, 0]
+    collection.delete([A])
+    assert collection.count() == 0
     store.destroy()
     assert built == []
 

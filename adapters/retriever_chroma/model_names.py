@@ -1,0 +1,85 @@
+"""Names of models that a collection gives, which anybody may have written: what they may look like."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from retriever.embedding.models import local_folder
+from retriever.errors import ConfigurationError
+
+_PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
+_HUB = re.compile(rf"{_PART}(?:/{_PART})?")
+_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def check_model_name(model: object, revision: object, where: str) -> None:
+    """Refuse every name but a hub's and an absolute path in its shortest form. Nothing is looked for.
+
+    :param model: of sentence-transformers.
+    :param revision: on the hub, or None.
+    :param where: what gave the name, for messages.
+    :raises ConfigurationError: for relative paths, ``..``, ``~``, addresses, shares and what no path can be.
+    """
+    if not isinstance(model, str) or not (is_hub_name(model) or _is_plain_path(model)):
+        raise ConfigurationError(
+            f"{where} names the model {_shown(model)}, which is neither the name of a model on the hub (ORG/NAME) nor "
+            "the full path of a local folder: it is not loaded"
+        )
+    if revision is not None and not (
+        isinstance(revision, str) and _REVISION.fullmatch(revision) and ".." not in revision and "//" not in revision
+    ):
+        raise ConfigurationError(f"{where} names {_shown(revision)}, which is no revision of a model: it is not loaded")
+
+
+def check_model_folder(model: str, where: str) -> None:
+    """Refuse a local folder that is not what its name says.
+
+    :param model: as :func:`check_model_name` lets it pass.
+    :param where: what gave the name, for messages.
+    :raises ConfigurationError: where a path leads elsewhere through links, or to no model; where a name of the hub
+        would be taken for a folder of the program's.
+    """
+    if is_hub_name(model):
+        if local_folder(model) is not None:
+            raise ConfigurationError(
+                f"{where} names the model {model!r} on the hub, but a folder of that name is here: start the program "
+                "in another folder, or give the embedding function yourself"
+            )
+        return
+    folder = Path(model)
+    try:
+        is_real = folder.is_dir() and os.path.realpath(folder, strict=True) == model
+        # Looked at before anything walks through the folder, which may be a whole disk.
+        is_model = is_real and any((folder / name).is_file() for name in ("modules.json", "config.json"))
+    except OSError:
+        is_model = False
+    if not is_model:
+        raise ConfigurationError(
+            f"{where} names the model in {_shown(model)}, but there is no such folder with a model here (links are "
+            "not followed): copy the model there, or give the embedding function yourself"
+        )
+
+
+def is_hub_name(model: str) -> bool:
+    """Whether it is ``NAME`` or ``ORG/NAME`` in the hub's own strict form.
+
+    :param model: any text.
+    """
+    return _HUB.fullmatch(model) is not None and ".." not in model and "--" not in model
+
+
+def _is_plain_path(model: str) -> bool:
+    return (
+        not _CONTROL.search(model)
+        and not model.startswith(("//", "\\"))  # shares, devices
+        and Path(model).is_absolute()
+        and os.path.normpath(model) == model
+    )
+
+
+def _shown(value: object) -> str:
+    text = repr(value) if isinstance(value, str | int | float | bool | None) else type(value).__name__
+    return text if len(text) <= 100 else f"{text[:100]}…"
