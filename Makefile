@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 DEMO   := .demo
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet
 
-.PHONY: help setup demo test check services services-stop bench proofs clean
+.PHONY: help setup demo examples test check services services-stop bench proofs clean
 
 help:             ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*## */\t/' | expand -t 16
@@ -27,6 +27,10 @@ demo: $(READY)    ## index this project's documentation and ask it questions, in
 	$(BIN)/retriever search "怎样只删除一个来源的文档？" --store $(DEMO) -k 2
 	$(BIN)/retriever search "IndexMismatch" --mode keyword --store $(DEMO) -k 1
 	$(BIN)/retriever info --store $(DEMO)
+
+examples: $(READY)  ## answer from a folder with a LangChain chain, and share a collection through plain chromadb
+	$(BIN)/python examples/rag_chain.py
+	$(BIN)/python examples/plain_chromadb.py
 
 test: $(READY)    ## run the tests
 	@$(BIN)/python -m pytest -q -n auto --dist worksteal

@@ -155,7 +155,7 @@ def wheel(tmp_path_factory):
     pytest.importorskip("build")
     pytest.importorskip("hatchling")
     copy = tmp_path_factory.mktemp("tree")
-    for name in ("retriever", "adapters", "tests", "benchmarks", "docs"):
+    for name in ("retriever", "adapters", "tests", "benchmarks", "docs", "examples"):
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     for file in ROOT.iterdir():
