@@ -201,7 +201,8 @@ class Searcher:
             return {}
         norm = float(np.linalg.norm(vector))
         unit = vector / norm if norm else vector
-        return {key: float(stored @ unit) for key, stored in self.store.vectors(keys).items()}
+        found = self.store.vectors(keys)
+        return {key: min(1.0, max(-1.0, float(stored @ unit))) for key, stored in found.items()}  # rounding goes beyond
 
     def _diversified(self, ranked: Sequence[Fused], balance: float, mode: Mode) -> list[Fused]:
         """In MMR order. Relevance is the cosine in semantic mode, else the score stretched to 0 … 1."""

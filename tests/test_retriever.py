@@ -524,3 +524,21 @@ def test_another_model_is_refused_where_a_collection_is_attached():
         Retriever.open(store, embedding="hashed")
     assert ChromaStore.attach(client, "attached-and-refused").read_manifest() is None
     client.delete_collection("attached-and-refused")
+
+
+@pytest.mark.parametrize("mode", ["keyword", "hybrid"])
+def test_no_cosine_is_beyond_its_bounds_so_that_the_lowest_threshold_keeps_all(mode):
+    """Of vectors of length 1, rounding makes products a little over 1 and under -1."""
+
+    class Opposite(HashedEmbedding):
+        def _embed(self, texts, role):
+            vectors = np.stack([np.random.default_rng(len(text)).normal(size=self.dimension) for text in texts])
+            return (-vectors if role == "query" else vectors) / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    with Retriever.open("memory:", embedding=Opposite()) as retriever:
+        retriever.index([Document(f"d{n}", "ship" + "x" * n + " ship") for n in range(60)])
+        for n in range(60):
+            query = "ship" + "y" * n + " ship"  # as long as one of the documents
+            hits = retriever.search(query, 60, mode=mode, min_cosine=-1.0)
+            assert len(hits) == 60
+            assert all(-1 <= hit.legs["semantic"].score <= 1 for hit in hits)

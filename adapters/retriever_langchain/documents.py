@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -20,7 +20,7 @@ RETRIEVAL = "retrieval"
 _IDS = UUID("5d0b2f7e-6a0c-5c39-9a5e-0f6f2f1f7a1b")
 
 
-def to_records(documents: Iterable[Document], ids: Sequence[str | None] | None) -> list[retriever.Document]:
+def to_records(documents: Iterable[Document], ids: Iterable[str | None] | None) -> list[retriever.Document]:
     """What is written for documents of LangChain, each checked before any is written.
 
     A document without an id gets one made from its text, its metadata and how many like it came before in the call:
@@ -30,7 +30,7 @@ def to_records(documents: Iterable[Document], ids: Sequence[str | None] | None) 
     :param ids: in place of the documents' own; None in it for those without.
     :raises InvalidInput: naming the document that cannot be stored, or an id that is there twice.
     """
-    given = list(documents)
+    given = _checked(documents)
     names = [document.id for document in given] if ids is None else _checked_ids(ids, len(given))
     like: Counter[str] = Counter()
     records = [_record(n, document, name, like) for n, (document, name) in enumerate(zip(given, names, strict=True))]
@@ -40,17 +40,28 @@ def to_records(documents: Iterable[Document], ids: Sequence[str | None] | None) 
     return records
 
 
-def _checked_ids(ids: Sequence[str | None], count: int) -> list[str | None]:
+def _checked(documents: Iterable[Document]) -> list[Document]:
+    given: list[Any] = list(documents)
+    for n, document in enumerate(given):
+        if not isinstance(document, Document):
+            raise InvalidInput(f"document number {n} is a {type(document).__name__}, not a Document of LangChain")
+    return given
+
+
+def _checked_ids(ids: Iterable[str | None], count: int) -> list[str | None]:
     if isinstance(ids, str):
         raise InvalidInput("ids is a list of ids, not one string")
-    if len(ids) != count:
-        raise InvalidInput(f"there are {len(ids)} ids for {count} documents: give each one, or None where it has none")
-    return list(ids)
+    names = list(ids)
+    if len(names) != count:
+        raise InvalidInput(
+            f"there are {len(names)} ids for {count} documents: give each one, or None where it has none"
+        )
+    return names
 
 
 def _record(n: int, document: Document, name: str | None, like: Counter[str]) -> retriever.Document:
-    metadata = {key: value for key, value in document.metadata.items() if key != RETRIEVAL}
-    shown = str(n) if name is None else name
+    metadata = {key: value for key, value in document.metadata.items() if not _is_retrieval(key, value)}
+    shown = f"number {n}" if name is None else name
     record = check_document(retriever.Document(shown, document.page_content, metadata))
     if name is not None:
         return record
@@ -83,6 +94,11 @@ def explained(hit: Hit) -> Document:
         "end": chunk.end,
     }
     return Document(id=chunk.id, page_content=chunk.text, metadata={**_plain(chunk), RETRIEVAL: found})
+
+
+def _is_retrieval(key: object, value: object) -> bool:
+    """Whether it is what :func:`explained` added: a user's own value is flat."""
+    return key == RETRIEVAL and isinstance(value, Mapping)
 
 
 def _plain(chunk: Chunk) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 from langchain_core.documents import Document
 from langchain_core.indexing import RecordManager
 
+from retriever import InvalidInput
 from retriever.batched import batched
 from retriever.filters import And, Compare, Filter, In, Reserved
 from retriever_langchain.asynchronous import asynchronous
@@ -28,6 +30,10 @@ class StoreRecordManager(RecordManager):
     Cleaning up concerns the documents that were added through LangChain, and those given to
     :meth:`retriever.Retriever.index` without a source.
 
+    With ``cleanup="incremental"`` LangChain itself deletes after every batch what the run has not met *yet*: a source
+    that spans several batches loses the documents of its later ones, which are then embedded again. No record manager
+    can prevent that. ``scoped_full`` ends with the same contents and deletes last.
+
     :param vectorstore: the one that is given to ``index``.
     :param source_id_key: the one that is given to ``index``.
     """
@@ -41,14 +47,16 @@ class StoreRecordManager(RecordManager):
         self._met: dict[str, float] = {}
         self._offset = time.time() - time.monotonic()
         self._last = 0.0
+        self._clock = threading.Lock()
 
     def create_schema(self) -> None:
         """Nothing to create."""
 
     def get_time(self) -> float:
         """Seconds since 1970, by a clock that only goes forward."""
-        self._last = max(time.monotonic() + self._offset, self._last + _LEAST_STEP)
-        return self._last
+        with self._clock:
+            self._last = max(time.monotonic() + self._offset, self._last + _LEAST_STEP)
+            return self._last
 
     def update(
         self,
@@ -62,13 +70,13 @@ class StoreRecordManager(RecordManager):
         :param keys: their ids.
         :param group_ids: read from the documents themselves, so not kept; as many as keys.
         :param time_at_least: a time that was read before.
-        :raises ValueError: where the lengths differ, or the time is still to come.
+        :raises InvalidInput: where the lengths differ, or the time is still to come.
         """
         if group_ids is not None and len(group_ids) != len(keys):
-            raise ValueError(f"there are {len(group_ids)} group ids for {len(keys)} keys")
+            raise InvalidInput(f"there are {len(group_ids)} group ids for {len(keys)} keys")
         now = self.get_time()
         if time_at_least is not None and time_at_least > now:
-            raise ValueError(f"the time {time_at_least} is still to come: it is not from this record manager")
+            raise InvalidInput(f"the time {time_at_least} is still to come: it is not from this record manager")
         self._met.update(dict.fromkeys(keys, now))
 
     def exists(self, keys: Sequence[str]) -> list[bool]:
@@ -130,4 +138,12 @@ class StoreRecordManager(RecordManager):
             else:
                 wanted = set(group_ids)
                 chunks = self._vectorstore.retriever.get(page)
-                yield from (chunk.id for chunk in chunks if key(to_document(chunk)) in wanted)
+                yield from (chunk.id for chunk in chunks if _source_of(to_document(chunk), key) in wanted)
+
+
+def _source_of(document: Document, key: Callable[[Document], str]) -> str | None:
+    """None for a document that was added otherwise, and has not what the function reads."""
+    try:
+        return key(document)
+    except LookupError:
+        return None

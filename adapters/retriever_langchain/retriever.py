@@ -7,14 +7,16 @@ from typing import Any
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from pydantic import ConfigDict, Field, field_validator
+from langchain_core.tools import BaseTool
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from retriever import Retriever
-from retriever.searching import DEPTH, SearchSettings
+from retriever.searching import SearchSettings
 from retriever.types import Mode
 from retriever_langchain.documents import explained
 from retriever_langchain.executor import off_loop
-from retriever_langchain.filters import to_filter
+from retriever_langchain.searching import search
+from retriever_langchain.tool import DESCRIPTION, NAME, arguments_of, retrieval_tool
 from retriever_langchain.vectorstore import RetrieverVectorStore
 
 
@@ -49,6 +51,29 @@ class HybridRetriever(BaseRetriever):
             raise ValueError(f"search takes no {', '.join(sorted(unknown))} among its settings")
         return settings
 
+    def as_tool(
+        self,
+        args_schema: type[BaseModel] | None = None,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        arg_types: dict[str, type] | None = None,
+    ) -> BaseTool:
+        """A tool for agents.
+
+        The model reads each passage after its id, document and span; the documents themselves are the artifact of the
+        tool's message.
+
+        :param args_schema: with a field ``query``; others are fields of this retriever, for a model that is to choose
+            ``k`` or ``filter``. By default ``query`` alone.
+        :param name: that the model calls; ``search_documents`` where the retriever has no name of its own.
+        :param description: for the model; say what the documents are about.
+        :param arg_types: instead of a schema, arguments beside ``query``.
+        :raises InvalidInput: where the schema has no ``query``.
+        """
+        arguments = args_schema if args_schema is not None else arguments_of(arg_types or {})
+        return retrieval_tool(self, arguments, name or self.name or NAME, description or DESCRIPTION)
+
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **given: Any
     ) -> list[Document]:
@@ -63,8 +88,5 @@ class HybridRetriever(BaseRetriever):
 
     def _search(self, query: str, **given: Any) -> list[Document]:
         settings: dict[str, Any] = {"k": self.k, "mode": self.mode, "filter": self.filter, **self.settings, **given}
-        k, condition = settings.pop("k"), to_filter(settings.pop("filter"))
-        if isinstance(k, int):
-            settings.setdefault("depth", max(DEPTH, k + settings.get("offset", 0)))
         index = self.index.retriever if isinstance(self.index, RetrieverVectorStore) else self.index
-        return [explained(hit) for hit in index.search_batch([query], k, filter=condition, **settings)[0]]
+        return [explained(hit) for hit in search(index, query, settings.pop("k"), settings.pop("filter"), settings)]

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
-from langchain_core.vectorstores import VectorStore
 
-from retriever import Hit, InvalidInput, RecordsRefused, Retriever, TruncationWarning
+from retriever import InvalidInput, RecordsRefused, Retriever, TruncationWarning
+from retriever.batched import batched
 from retriever.embedding import EmbeddingInput
-from retriever.filters import And
-from retriever.opening import PathInput
-from retriever.searching import DEPTH
-from retriever.stores import Store
+from retriever.filters import And, parse_filter
+from retriever.metadata import check_text
 from retriever.types import Mode
 from retriever_langchain.asynchronous import asynchronous
-from retriever_langchain.attaching import chroma_collection, qdrant_collection
+from retriever_langchain.attaching import Attachment, chroma_collection, qdrant_collection
 from retriever_langchain.documents import to_document, to_records
-from retriever_langchain.embedding_function import as_embedding_function
-from retriever_langchain.embeddings import EmbeddingFunctionEmbeddings
 from retriever_langchain.executor import off_loop
 from retriever_langchain.filters import FilterLike, to_filter
+from retriever_langchain.opening import LazyIndex, Place
+from retriever_langchain.searching import Searches
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -34,8 +31,10 @@ if TYPE_CHECKING:
 MEMORY = "memory:"
 """Where documents go unless a store is named: nothing is kept when the process ends."""
 
+_PAGE = 256
 
-class RetrieverVectorStore(VectorStore):
+
+class RetrieverVectorStore(Searches):
     """LangChain's vector store, with hybrid search over embedded Qdrant, Qdrant servers and Chroma.
 
     A document is one record and its id is any string; nothing is cut (use
@@ -52,16 +51,15 @@ class RetrieverVectorStore(VectorStore):
 
     def __init__(
         self,
-        store: PathInput | Store | Retriever = MEMORY,
+        store: Place | Attachment = MEMORY,
         embedding: Embeddings | EmbeddingInput | None = None,
         *,
         mode: Mode = "hybrid",
     ) -> None:
-        self._place = store
-        self._given = embedding
-        self._mode: Mode = mode
-        self._opening = threading.Lock()
-        self._opened: Retriever | None = store if isinstance(store, Retriever) else None
+        if mode not in get_args(Mode):
+            raise InvalidInput(f"unknown mode {mode!r}: hybrid, semantic or keyword")
+        self._index = LazyIndex(store, embedding)
+        self._mode = mode
 
     @property
     def retriever(self) -> Retriever:
@@ -70,26 +68,19 @@ class RetrieverVectorStore(VectorStore):
         :raises StoreNotFound: where there is none and no embedding function was given.
         :raises IndexMismatch: where it was built with another embedding function.
         """
-        with self._opening:
-            if self._opened is None:
-                assert not isinstance(self._place, Retriever)  # noqa: S101 - for the type checker
-                function = None if self._given is None else as_embedding_function(self._given)
-                self._opened = Retriever.open(self._place, embedding=function)
-            return self._opened
+        return self._index.retriever
 
     @property
     def embeddings(self) -> Embeddings:
         """What embeds, as LangChain has it."""
-        if isinstance(self._given, Embeddings):
-            return self._given
-        return EmbeddingFunctionEmbeddings(self.retriever.embedding)
+        return self._index.embeddings
 
     def add_texts(  # type: ignore[override]  # unknown keyword arguments are errors
         self,
         texts: Iterable[str],
-        metadatas: Iterable[dict[str, Any]] | None = None,
+        metadatas: Iterable[dict[str, Any] | None] | None = None,
         *,
-        ids: Sequence[str | None] | None = None,
+        ids: Iterable[str | None] | None = None,
         batch_size: int | None = None,
     ) -> list[str]:
         """Write texts; see :meth:`add_documents`.
@@ -104,7 +95,7 @@ class RetrieverVectorStore(VectorStore):
         if isinstance(texts, str):
             raise InvalidInput("texts is a list of texts, not one string")
         pages = list(texts)
-        found = [{} for _ in pages] if metadatas is None else list(metadatas)
+        found = [None] * len(pages) if metadatas is None else list(metadatas)
         if len(found) != len(pages):
             raise InvalidInput(f"there are {len(found)} metadatas for {len(pages)} texts: give each text one")
         documents = [_document(n, *pair) for n, pair in enumerate(zip(pages, found, strict=True))]
@@ -114,13 +105,14 @@ class RetrieverVectorStore(VectorStore):
         self,
         documents: Iterable[Document],
         *,
-        ids: Sequence[str | None] | None = None,
+        ids: Iterable[str | None] | None = None,
         batch_size: int | None = None,
     ) -> list[str]:
         """Write documents; those with a known id are replaced whole, and not embedded where the text is the same.
 
         All are checked before any is written. Where an error ends the call on its way, some are written, each whole:
-        call it again, and only what is missing is embedded.
+        call it again, and only what is missing is embedded. The ids of chunks that :meth:`retriever.Retriever.index`
+        made are refused: they are found by searches, but kept in step with their document.
 
         :param documents: any iterable; they are not changed.
         :param ids: in place of the documents' own.
@@ -133,11 +125,11 @@ class RetrieverVectorStore(VectorStore):
         records = to_records(documents, ids)
         if not records:
             return []
+        self._check_free([record.id for record in records])
         report = self.retriever.upsert(records)
         if report.failed:
-            raise RecordsRefused(
-                "; ".join(problem.reason for problem in report.failed), [p.item for p in report.failed]
-            )
+            reasons = dict.fromkeys(problem.reason for problem in report.failed)
+            raise RecordsRefused("; ".join(reasons), [problem.item for problem in report.failed])
         if report.truncated:
             warnings.warn(
                 f"{report.truncated} of {len(records)} documents are longer than the model reads: their ends are not "
@@ -164,162 +156,32 @@ class RetrieverVectorStore(VectorStore):
 
         :param ids: which; without ids and filter everything, as LangChain has it.
         :param filter: only those that satisfy it.
+        :raises InvalidInput: for an empty filter without ids.
         """
-        condition = to_filter(filter)
+        condition = parse_filter(to_filter(filter))
         if ids is not None:
             self.retriever.delete(chunks=ids, filter=condition)
-        else:
-            self.retriever.delete(filter=condition or And(()))
+            return True
+        everything = And(())
+        if filter is not None and condition in (None, everything):
+            raise InvalidInput("an empty filter would delete everything: if that is meant, leave it out")
+        self.retriever.delete(filter=condition or everything)
         return True
-
-    def similarity_search(
-        self,
-        query: str,
-        k: int = 4,
-        filter: FilterLike = None,  # noqa: A002
-        *,
-        mode: Mode | None = None,
-        **settings: Any,
-    ) -> list[Document]:
-        """The best documents for a query.
-
-        :param query: a question, words, an identifier.
-        :param k: how many at most.
-        :param filter: in our filter language, which Chroma's is a part of; or a filter of qdrant-client.
-        :param mode: instead of the vector store's own.
-        :param settings: others of :meth:`retriever.Retriever.search`.
-        """
-        return [to_document(hit.chunk) for hit in self._search(query, k, filter, mode, settings)]
-
-    def similarity_search_with_score(
-        self,
-        query: str,
-        k: int = 4,
-        filter: FilterLike = None,  # noqa: A002
-        *,
-        mode: Mode | None = None,
-        **settings: Any,
-    ) -> list[tuple[Document, float]]:
-        """The same with scores, the higher the better: fused in hybrid mode, else cosine or BM25.
-
-        :param query: as for :meth:`similarity_search`.
-        :param k: as there.
-        :param filter: as there.
-        :param mode: as there.
-        :param settings: as there.
-        """
-        return [(to_document(hit.chunk), hit.score) for hit in self._search(query, k, filter, mode, settings)]
-
-    def similarity_search_with_relevance_scores(
-        self,
-        query: str,
-        k: int = 4,
-        *,
-        filter: FilterLike = None,  # noqa: A002
-        mode: Mode | None = None,
-        score_threshold: float | None = None,
-        **settings: Any,
-    ) -> list[tuple[Document, float]]:
-        """The same with relevance: ``(1 + cosine) / 2``, from 0 to 1, whatever the mode that found and ordered them.
-
-        :param query: as for :meth:`similarity_search`.
-        :param k: as there.
-        :param filter: as there.
-        :param mode: as there.
-        :param score_threshold: leave out what is less relevant, before the best ``k`` are taken.
-        :param settings: as there.
-        """
-        if score_threshold is not None:
-            if not 0 <= score_threshold <= 1:
-                raise InvalidInput(f"score_threshold is {score_threshold!r}: relevance is from 0 to 1")
-            settings["min_cosine"] = max(2 * score_threshold - 1, settings.get("min_cosine") or -1.0)
-        elif (mode or self._mode) == "keyword":
-            settings.setdefault("min_cosine", -1.0)  # cosines are not computed for keyword search otherwise
-        hits = self._search(query, k, filter, mode, settings)
-        return [(to_document(hit.chunk), _relevance(hit.legs["semantic"].score or 0.0)) for hit in hits]
-
-    def similarity_search_by_vector(
-        self,
-        embedding: list[float],
-        k: int = 4,
-        filter: FilterLike = None,  # noqa: A002
-        **settings: Any,
-    ) -> list[Document]:
-        """The documents closest to a vector.
-
-        :param embedding: made by the index's embedding function.
-        :param k: how many at most.
-        :param filter: as for :meth:`similarity_search`.
-        :param settings: ``offset``, ``depth``, ``min_cosine`` of :meth:`retriever.Retriever.search`.
-        """
-        hits = self._search_by_vector(embedding, k, filter, settings)
-        return [to_document(hit.chunk) for hit in hits]
-
-    def max_marginal_relevance_search(
-        self,
-        query: str,
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        filter: FilterLike = None,  # noqa: A002
-        *,
-        mode: Mode | None = None,
-        **settings: Any,
-    ) -> list[Document]:
-        """Documents that are relevant and unlike each other, in the order in which they were chosen.
-
-        :param query: as for :meth:`similarity_search`.
-        :param k: as there.
-        :param fetch_k: how many candidates a leg to choose from.
-        :param lambda_mult: 1 for relevance alone, 0 for variety alone.
-        :param filter: as there.
-        :param mode: as there.
-        :param settings: as there.
-        """
-        settings |= {"mmr": lambda_mult, "depth": max(fetch_k, k)}
-        return [to_document(hit.chunk) for hit in self._search(query, k, filter, mode, settings)]
-
-    def max_marginal_relevance_search_by_vector(
-        self,
-        embedding: list[float],
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        filter: FilterLike = None,  # noqa: A002
-        **settings: Any,
-    ) -> list[Document]:
-        """The same for a vector.
-
-        :param embedding: as for :meth:`similarity_search_by_vector`.
-        :param k: as there.
-        :param fetch_k: as for :meth:`max_marginal_relevance_search`.
-        :param lambda_mult: as there.
-        :param filter: as there.
-        :param settings: as for :meth:`similarity_search_by_vector`.
-        """
-        settings |= {"mmr": lambda_mult, "depth": max(fetch_k, k)}
-        return [to_document(hit.chunk) for hit in self._search_by_vector(embedding, k, filter, settings)]
 
     aadd_texts = asynchronous(add_texts)
     aadd_documents = asynchronous(add_documents)
     aget_by_ids = asynchronous(get_by_ids)
     adelete = asynchronous(delete)
-    asimilarity_search = asynchronous(similarity_search)
-    asimilarity_search_with_score = asynchronous(similarity_search_with_score)
-    asimilarity_search_with_relevance_scores = asynchronous(similarity_search_with_relevance_scores)
-    asimilarity_search_by_vector = asynchronous(similarity_search_by_vector)
-    amax_marginal_relevance_search = asynchronous(max_marginal_relevance_search)
-    amax_marginal_relevance_search_by_vector = asynchronous(max_marginal_relevance_search_by_vector)
 
     @classmethod
     def from_texts(  # type: ignore[override]  # unknown keyword arguments are errors
         cls,
         texts: Iterable[str],
         embedding: Embeddings | EmbeddingInput,
-        metadatas: Iterable[dict[str, Any]] | None = None,
+        metadatas: Iterable[dict[str, Any] | None] | None = None,
         *,
-        ids: Sequence[str | None] | None = None,
-        store: PathInput | Store | Retriever = MEMORY,
+        ids: Iterable[str | None] | None = None,
+        store: Place = MEMORY,
         mode: Mode = "hybrid",
     ) -> Self:
         """A vector store with these texts in it. Called again on the same store, it writes only what is new.
@@ -339,8 +201,8 @@ class RetrieverVectorStore(VectorStore):
         documents: Iterable[Document],
         embedding: Embeddings | EmbeddingInput,
         *,
-        ids: Sequence[str | None] | None = None,
-        store: PathInput | Store | Retriever = MEMORY,
+        ids: Iterable[str | None] | None = None,
+        store: Place = MEMORY,
         mode: Mode = "hybrid",
     ) -> Self:
         """A vector store with these documents in it. Called again on the same store, it writes only what is new.
@@ -417,11 +279,21 @@ class RetrieverVectorStore(VectorStore):
         )
         return cls(store, embedding, mode=mode)
 
+    def _check_free(self, ids: Sequence[str]) -> None:
+        """Chunks that ``Retriever.index`` made are found as well; written back, they would leave their document."""
+        for page in batched(ids, _PAGE):
+            for chunk in self.retriever.get(page):
+                if chunk.document_id != chunk.id:
+                    raise InvalidInput(
+                        f"the id {chunk.id!r} is that of a chunk of {chunk.document_id!r}, which Retriever.index made: "
+                        "index that document again, or give this one another id"
+                    )
+
     @classmethod
     def _filled(
         cls,
         fill: Callable[[Self], object],
-        store: PathInput | Store | Retriever,
+        store: Place,
         embedding: Embeddings | EmbeddingInput,
         mode: Mode,
     ) -> Self:
@@ -446,8 +318,7 @@ class RetrieverVectorStore(VectorStore):
 
     def close(self) -> None:
         """Let go of files, locks and connections. The next call opens again."""
-        if self._opened is not None:
-            self._opened.close()
+        self._index.close()
 
     def __enter__(self) -> Self:
         return self
@@ -458,39 +329,12 @@ class RetrieverVectorStore(VectorStore):
         self.close()
 
     def __repr__(self) -> str:
-        place = self._place if isinstance(self._place, str) else getattr(self._place, "address", self._place)
-        return f"{type(self).__name__}({str(place)!r})"
-
-    def _get_retriever_tags(self) -> list[str]:
-        """As LangChain makes them, but without loading a model for it."""
-        return [type(self).__name__] + ([] if self._given is None else [type(self._given).__name__])
-
-    def _select_relevance_score_fn(self) -> Callable[[float], float]:
-        return _relevance
-
-    def _search(self, query: str, k: int, given: FilterLike, mode: Mode | None, settings: dict[str, Any]) -> list[Hit]:
-        settings.setdefault("depth", max(DEPTH, _whole(k) + _whole(settings.get("offset", 0))))
-        found = self.retriever.search_batch([query], k, filter=to_filter(given), mode=mode or self._mode, **settings)
-        return found[0]
-
-    def _search_by_vector(self, vector: list[float], k: int, given: FilterLike, settings: dict[str, Any]) -> list[Hit]:
-        known = ("offset", "depth", "min_cosine", "mmr")
-        if unknown := settings.keys() - set(known):
-            raise InvalidInput(f"a search by vector takes no {', '.join(sorted(unknown))}; it takes {', '.join(known)}")
-        settings.setdefault("depth", max(DEPTH, _whole(k) + _whole(settings.get("offset", 0))))
-        return self.retriever.search_by_vector(vector, k, filter=to_filter(given), **settings)
+        return f"{type(self).__name__}({str(self._index)!r})"
 
 
-def _document(n: int, text: str, metadata: dict[str, Any] | None) -> Document:
-    if not isinstance(text, str):
-        raise InvalidInput(f"text {n} is a {type(text).__name__}, not a string")
-    return Document(page_content=text, metadata=metadata or {})
-
-
-def _relevance(cosine: float) -> float:
-    return min(1.0, max(0.0, (1 + cosine) / 2))
-
-
-def _whole(value: object) -> int:
-    """The number, or 0 for what the search is going to refuse."""
-    return value if isinstance(value, int) else 0
+def _document(n: int, text: str, metadata: Mapping[str, Any] | None) -> Document:
+    """Checked first: the messages of pydantic do not say which of them it is."""
+    check_text(text, f"text {n}")
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise InvalidInput(f"metadata {n} is a {type(metadata).__name__}, not a dictionary")
+    return Document(page_content=text, metadata=dict(metadata or {}))
