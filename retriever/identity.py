@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pydantic import ValidationError
 
 from retriever._version import __version__
@@ -17,7 +18,6 @@ from retriever.keyword.config import AnalyserConfig
 from retriever.manifest import EmbeddingManifest, FieldType, Manifest
 from retriever.metadata import clean_metadata
 from retriever.stores import Store
-from retriever.types import FloatMatrix
 
 CANARY_COSINE = 0.999
 """Another machine, device or library version stays above this; another model does not."""
@@ -27,6 +27,7 @@ SAME_MODEL_COSINE = 0.95
 
 _LOOKED_AT = 100
 _EMBEDDED = 8
+_LONGEST_SHOWN = 200
 
 
 def make_manifest(
@@ -146,14 +147,18 @@ def check_settings(
         )
 
 
-def resolve_recorded(recorded: EmbeddingManifest) -> EmbeddingFunction:
+def resolve_recorded(recorded: EmbeddingManifest, address: str) -> EmbeddingFunction:
     """Rebuild the embedding function of an index.
 
     :param recorded: from its manifest.
+    :param address: of the index, for messages.
+    :raises IndexMismatch: where the model's weights here are not those that built the index.
+    :raises ConfigurationError: where a model's name is none.
     :raises MissingExtra: where its packages are not installed.
     :raises ManifestUnreadable: where its settings are not understood.
     """
     cls = embedding_class(recorded.kind)
+    cls.check_recorded(recorded.config, recorded.fingerprint, f"the index at {address}")
     try:
         return cls.from_config(recorded.config)
     except ValidationError as error:
@@ -176,10 +181,12 @@ def verify_canaries(recorded: EmbeddingManifest, embedding: EmbeddingFunction, a
             f"the index at {address} holds vectors of {recorded.dimension} dimensions, {embedding.name} gives "
             f"{embedding.dimension}"
         )
-    now, then = embedding.canaries(), np.array(recorded.canaries, dtype=np.float32)
-    if len(now) != len(then):
-        raise ManifestUnreadable(f"the manifest of {address} is damaged: it has {len(then)} canaries, not {len(now)}")
-    cosine = least_cosine(now, then)
+    now = embedding.canaries()
+    if len(now) != len(recorded.canaries):
+        raise ManifestUnreadable(
+            f"the manifest of {address} is damaged: it has {len(recorded.canaries)} canaries, not {len(now)}"
+        )
+    cosine = least_cosine(now, recorded.canaries)
     if not cosine >= CANARY_COSINE:  # also where it is not a number
         raise IndexMismatch(
             f"the index at {address} was built with {describe_embedding(recorded)}, but {embedding.name} now gives "
@@ -189,15 +196,18 @@ def verify_canaries(recorded: EmbeddingManifest, embedding: EmbeddingFunction, a
         )
 
 
-def least_cosine(some: FloatMatrix, others: FloatMatrix) -> float:
+@np.errstate(over="ignore", invalid="ignore")
+def least_cosine(some: ArrayLike, others: ArrayLike) -> float:
     """Of the cosines of two lists of vectors, row by row, the lowest. Vectors of length 0 equal only each other.
 
     :param some: of shape ``(n, d)``, n above 0.
     :param others: of the same shape.
+    :return: not a number where one of theirs is too large for a vector.
     """
-    norms = np.linalg.norm(some, axis=1) * np.linalg.norm(others, axis=1)
-    equal = (some == others).all(axis=1).astype(np.float64)
-    return float(np.divide((some * others).sum(axis=1), norms, out=equal, where=norms != 0).min())
+    a, b = np.asarray(some, np.float32), np.asarray(others, np.float32)
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    equal = (a == b).all(axis=1).astype(np.float64)
+    return float(np.divide((a * b).sum(axis=1), norms, out=equal, where=norms != 0).min())
 
 
 def verify_records(store: Store, embedding: EmbeddingFunction) -> None:
@@ -241,10 +251,19 @@ def describe_embedding(recorded: EmbeddingManifest) -> str:
 
     :param recorded: from its manifest.
     """
-    settings = {key: value for key, value in recorded.config.items() if value is not None and value is not True}
+    settings = {
+        key: _legible(value) for key, value in recorded.config.items() if value is not None and value is not True
+    }
     model = settings.pop("model", None)
-    name = f"{recorded.kind}:{model}" if model else recorded.kind
+    name = f"{_legible(recorded.kind)}:{model}" if model else _legible(recorded.kind)
     return f"{name} ({_plain(settings)})" if settings else name
+
+
+def _legible(value: object) -> str:
+    """Of what others may have written, not more than a message can bear."""
+    text = str(value)
+    text = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+    return text if text.isprintable() else repr(text)
 
 
 def _copying(address: str, embedding: EmbeddingFunction) -> str:
@@ -266,7 +285,7 @@ def difference(recorded: Mapping[str, str], given: Mapping[str, str]) -> str:
     """
     keys = [key for key in {**recorded, **given} if recorded.get(key) != given.get(key)]
     if not keys:
-        return "their settings are the same"
+        return "their settings are the same, their vectors are not"
     return "; ".join(f"{key} is {_short(recorded.get(key))} there, {_short(given.get(key))} here" for key in keys)
 
 

@@ -178,6 +178,6 @@ class _Rebuilding:
     @cached_property
     def _embedding(self) -> EmbeddingFunction:
         """Loaded only where vectors are lost."""
-        function = resolve_recorded(self._salvage.manifest.embedding)
+        function = resolve_recorded(self._salvage.manifest.embedding, self._address)
         verify_canaries(self._salvage.manifest.embedding, function, self._address)
         return function

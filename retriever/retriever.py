@@ -137,7 +137,7 @@ class Retriever:
         :raises IndexMismatch: where its vectors are not those of the index.
         """
         recorded = self._manifest.embedding
-        function = self._given or resolve_recorded(recorded)
+        function = self._given or resolve_recorded(recorded, self.address)
         verify_canaries(recorded, function, self.address)
         return function
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from retriever.chunking import Chunked
 from retriever.indexing import IndexRun
 from retriever.planning import ChunkedDocument, Plan, qualified_id
+from retriever.report import Problem
 from retriever.types import Chunk, Document
 
 
@@ -33,15 +34,26 @@ class UpsertRun(IndexRun):
         """An id says nothing about its text here: what changed is embedded again unless only metadata did."""
         plan = super()._planned(window)
         store = self._parts.store
-        stored = store.fetch([store.key(chunk.id) for chunk in plan.changed])
+        stored = store.fetch([store.key(chunk.id) for chunk in (*plan.missing, *plan.changed)])
         tokens = {document.id: document.tokens[0] for document in window}
         kept: list[Chunk] = []
-        for chunk in plan.changed:
+        missing: list[Chunk] = []
+        for chunk in (*plan.missing, *plan.changed):
             there = stored.get(store.key(chunk.id))
-            if there is not None and there.text == chunk.text:
+            if there is not None and there.document_id != chunk.document_id:
+                self._refuse(chunk, there)
+            elif there is not None and there.text == chunk.text:
                 kept.append(chunk)
             else:
-                plan.missing.append(chunk)
-                plan.tokens.append(tokens[chunk.document_id])
+                missing.append(chunk)
+        plan.missing, plan.tokens = missing, [tokens[chunk.document_id] for chunk in missing]
         plan.changed = kept
         return plan
+
+    def _refuse(self, chunk: Chunk, there: Chunk) -> None:
+        """Chunks of a document that was cut are that document's: written over, one would be missing there."""
+        reason = (
+            f"the id {chunk.id!r} is that of a chunk of {there.document_id!r}, which index made: index that document "
+            "again, or give this one another id"
+        )
+        self.report.failed.append(Problem(chunk.document_id, reason))

@@ -82,7 +82,7 @@ def test_wrong_settings_are_refused_before_there_is_a_manifest():
 
 
 def test_the_recorded_function_is_rebuilt(manifest):
-    rebuilt = resolve_recorded(manifest.embedding)
+    rebuilt = resolve_recorded(manifest.embedding, "here")
     assert isinstance(rebuilt, Shifty)
     assert rebuilt.config == ShiftyConfig()
     verify_canaries(manifest.embedding, rebuilt, "here")
@@ -91,14 +91,14 @@ def test_the_recorded_function_is_rebuilt(manifest):
 def test_a_function_that_is_gone_is_named(manifest):
     gone = manifest.embedding.model_copy(update={"kind": "gone"})
     with pytest.raises(ConfigurationError, match=r"no embedding is called 'gone'; there are: .*hashed.*shifty"):
-        resolve_recorded(gone)
+        resolve_recorded(gone, "here")
 
 
 @pytest.mark.parametrize("config", [{"model": 5}, {"modell": "sand"}])
 def test_settings_that_are_not_understood(manifest, config):
     strange = manifest.embedding.model_copy(update={"config": config})
     with pytest.raises(ManifestUnreadable, match="the settings of 'shifty' in the manifest are not understood"):
-        resolve_recorded(strange)
+        resolve_recorded(strange, "here")
 
 
 def test_the_same_function_is_accepted_without_loading_it(manifest):

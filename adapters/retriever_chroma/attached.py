@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from retriever.embedding import EmbeddingFunction
@@ -169,7 +171,7 @@ class AttachedStore(ChromaStore):
             self._kept = manifest, configuration
             return
         home.mkdir(parents=True, exist_ok=True)
-        (home / _CONFIGURATION).write_text(configuration)
+        _replace(home / _CONFIGURATION, configuration)
         write_manifest_file(home / _MANIFEST, manifest)
 
     def _refuse(self, records: Sequence[object]) -> NoReturn:
@@ -177,3 +179,13 @@ class AttachedStore(ChromaStore):
             f"{self.address} belongs to another program and is only read; {len(records)} changes were refused. For an "
             f"index of your own: retriever.copy_index(ChromaStore.attach(client, {self._name!r}), 'chroma:./index')"
         )
+
+
+def _replace(path: Path, text: str) -> None:
+    """Others may be reading it, and this process may be killed."""
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -53,7 +53,7 @@ class RetrieverBM25Function(SparseEmbeddingFunction[Documents]):
     """
 
     def __init__(self, average_length: float, *, language: str = "english") -> None:
-        if not 0 < average_length <= _LONGEST_DOCUMENT:
+        if not isinstance(average_length, int | float) or not 0 < average_length <= _LONGEST_DOCUMENT:
             raise InvalidInput(f"average_length is a number above 0, not {average_length!r}")
         self._analyser = Analyser(AnalyserConfig(language=language.lower()))
         self._average_length = float(average_length)
@@ -64,8 +64,10 @@ class RetrieverBM25Function(SparseEmbeddingFunction[Documents]):
 
         :param texts: the documents to come, or a sample of some thousand.
         :param language: of stemming and stop words, or ``none``.
-        :raises InvalidInput: where there are no words in them.
+        :raises InvalidInput: where there are no words in them, or they are one string.
         """
+        if isinstance(texts, str):
+            raise InvalidInput("a list of texts is needed, not one string")
         analyser = Analyser(AnalyserConfig(language=language.lower()))
         lengths = [analyser.terms(text).total() for text in texts]
         if not sum(lengths):

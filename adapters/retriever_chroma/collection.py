@@ -97,8 +97,9 @@ class Collection:
         """``cosine``, ``l2`` or ``ip``; never through ``configuration``, which builds what the server names."""
         settings = self._raw.configuration_json
         for kind in ("hnsw", "spann"):
-            if settings.get(kind):
-                return str(settings[kind].get("space", "l2"))
+            found = settings.get(kind)
+            if isinstance(found, Mapping) and found:
+                return str(found.get("space", "l2"))
         return "l2"
 
     @property

@@ -17,18 +17,16 @@ import threading
 from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
-import numpy as np
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, FailFast, Field, ValidationError
 
 from retriever.embedding import EmbeddingFunction
 from retriever.embedding.base import CANARIES
 from retriever.embedding.hashed import HashedEmbedding
-from retriever.embedding.models import model_folder, weights_digest
+from retriever.embedding.model_names import check_model_folder, check_model_name
 from retriever.embedding.sentence_transformers import SentenceTransformerEmbedding
 from retriever.errors import ConfigurationError, IndexMismatch
 from retriever.identity import CANARY_COSINE, describe_embedding, difference, least_cosine
 from retriever.manifest import EmbeddingManifest
-from retriever_chroma.model_names import check_model_folder, check_model_name
 
 NAME = "hybrid-retriever"
 """Under which chromadb knows our function. Stored in collections: it never changes."""
@@ -51,8 +49,10 @@ _kept: dict[str, EmbeddingFunction] = {}
 _keeping = threading.Lock()
 
 _Text = Annotated[str, Field(max_length=_LONGEST)]
+_Key = Annotated[str, Field(max_length=64, pattern=r"^[a-z][a-z0-9_]*$")]
+"""Of what this package writes: it is shown in messages."""
 _Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
-_Canary = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=_WIDEST)]
+_Canary = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=_WIDEST), FailFast()]
 
 
 class _Configuration(EmbeddingManifest):
@@ -61,10 +61,10 @@ class _Configuration(EmbeddingManifest):
     model_config = ConfigDict(strict=True, hide_input_in_errors=True)
 
     kind: _Text
-    config: dict[_Text, _Text | bool | _Whole | None] = Field(max_length=32)
-    fingerprint: dict[_Text, _Text] = Field(max_length=32)
+    config: dict[_Key, _Text | bool | _Whole | None] = Field(max_length=32)
+    fingerprint: dict[_Key, _Text] = Field(max_length=32)
     dimension: int = Field(gt=0, le=_WIDEST)
-    canaries: list[_Canary] = Field(min_length=len(CANARIES), max_length=len(CANARIES))
+    canaries: Annotated[list[_Canary], FailFast()] = Field(min_length=len(CANARIES), max_length=len(CANARIES))
 
 
 class Named(NamedTuple):
@@ -140,7 +140,10 @@ def parse(config: object, where: str = HERE) -> EmbeddingManifest:
     try:
         recorded = _Configuration.model_validate(config)
     except ValidationError as error:
-        raise ConfigurationError(f"{where} of {NAME!r} is not understood: {first_problem(error)}") from None
+        raise ConfigurationError(
+            f"{where} of {NAME!r} is not understood: {first_problem(error)}; if a newer version of this package wrote "
+            "it, upgrade with pip install -U hybrid-retriever"
+        ) from None
     cls = CLASSES.get(recorded.kind)
     if cls is None:
         raise ConfigurationError(
@@ -161,6 +164,7 @@ def first_problem(error: ValidationError) -> str:
     """
     first = error.errors(include_input=False)[0]
     place = ".".join(str(part)[:40] for part in first["loc"][:3]) or "the whole"
+    place = place if place.isprintable() else repr(place)  # it may be a key of anybody's
     return f"{place}: {first['msg']}"
 
 
@@ -174,6 +178,8 @@ def build(config: object, where: str = HERE) -> EmbeddingFunction:
     """
     recorded = parse(config, where)
     key = recorded.model_dump_json()
+    if (kept := _kept.get(key)) is not None:  # without waiting for a model that is being fetched
+        return kept
     with _keeping:
         if key not in _kept:
             function = _built(recorded, where)
@@ -191,21 +197,10 @@ def _built(recorded: EmbeddingManifest, where: str) -> EmbeddingFunction:
         settings = cls.Config.model_validate(recorded.config, strict=True)
     except ValidationError as error:
         raise ConfigurationError(f"{where}: {recorded.kind}: {first_problem(error)}") from None
-    if cls is SentenceTransformerEmbedding:
-        _check_weights(recorded, where)
+    cls.check_recorded(recorded.config, recorded.fingerprint, where)
     function = cls(settings)
     _check(recorded, function, where)
     return function
-
-
-def _check_weights(recorded: EmbeddingManifest, where: str) -> None:
-    weights = weights_digest(model_folder(recorded.config["model"], recorded.config.get("revision")))
-    if weights != recorded.fingerprint.get("weights"):
-        raise IndexMismatch(
-            f"{where} describes {describe_embedding(recorded)}, but the weights of that model here are others: "
-            f"{difference({'weights': recorded.fingerprint.get('weights', '')}, {'weights': weights})}; nothing was "
-            "loaded"
-        )
 
 
 def _check(recorded: EmbeddingManifest, function: EmbeddingFunction, where: str) -> None:
@@ -213,7 +208,7 @@ def _check(recorded: EmbeddingManifest, function: EmbeddingFunction, where: str)
     if function.fingerprint != recorded.fingerprint or function.dimension != recorded.dimension:
         problem = difference(recorded.fingerprint, function.fingerprint)
     else:
-        cosine = _cosine(recorded.canaries, function.canaries().tolist())
+        cosine = least_cosine(recorded.canaries, function.canaries())
         if not cosine >= CANARY_COSINE:
             problem = f"the cosine for a test text is {cosine:.3f}"
     if problem:
@@ -231,12 +226,8 @@ def same_vectors(some: EmbeddingManifest, others: EmbeddingManifest) -> bool:
     return (
         (some.kind, some.dimension, some.fingerprint) == (others.kind, others.dimension, others.fingerprint)
         and len(some.canaries) == len(others.canaries)
-        and _cosine(some.canaries, others.canaries) >= CANARY_COSINE
+        and least_cosine(some.canaries, others.canaries) >= CANARY_COSINE
     )
-
-
-def _cosine(some: list[list[float]], others: list[list[float]]) -> float:
-    return least_cosine(np.array(some, dtype=np.float32), np.array(others, dtype=np.float32))
 
 
 def check_own(settings: object, recorded: EmbeddingManifest, where: str) -> None:
@@ -246,18 +237,24 @@ def check_own(settings: object, recorded: EmbeddingManifest, where: str) -> None
     :param recorded: from the manifest.
     :param where: the collection's address.
     :raises IndexMismatch: naming both sides.
-    :raises ConfigurationError: where the settings are not understood.
+    :raises ConfigurationError: where they are not what chromadb writes.
     """
     said = named(settings, where)
     if said is None:
         return
+    again = (
+        f"the index was built with {describe_embedding(recorded)}: store that one again, with modify("
+        "configuration={'embedding_function': retriever_chroma.RetrieverEmbeddingFunction(...)})"
+    )
     if not said.is_ours:
         raise IndexMismatch(
             f"{where}: another program stored the embedding function {said.shown} in the collection's configuration, "
-            f"the index was built with {describe_embedding(recorded)}: store that one again, with modify("
-            "configuration={'embedding_function': retriever_chroma.RetrieverEmbeddingFunction(...)})"
+            f"{again}"
         )
-    check_described(said, recorded, where)
+    try:
+        check_described(said, recorded, where)
+    except ConfigurationError as error:  # then the index can be deleted all the same
+        raise IndexMismatch(f"{error}. Else another program stored that, {again}") from None
 
 
 def check_described(said: Named, recorded: EmbeddingManifest, where: str) -> None:

@@ -22,6 +22,8 @@ class RetrieverEmbeddingFunction(ChromaEmbeddingFunction[Documents]):
     Another program that has imported ``retriever_chroma`` opens the collection by its name. What it builds then is
     verified: the weights' hash before they are loaded, fingerprint and test vectors afterwards.
 
+    The model is loaded at once: where that failed later, chromadb would make a collection that names no function.
+
     :param embedding: an embedding function; ``hashed``; or a sentence-transformers model by hub name or folder.
     :raises ConfigurationError: where it leads nowhere, or to a function that no other program could build.
     """
@@ -34,7 +36,7 @@ class RetrieverEmbeddingFunction(ChromaEmbeddingFunction[Documents]):
                 f"collection; with {function.name!r} open it through retriever.Retriever, or give chromadb the vectors"
             )
         self._function: EmbeddingFunction | None = function
-        self._recorded: EmbeddingManifest | None = None
+        self._recorded = parse(to_config(embedding_manifest(function)), "the embedding function")
 
     @classmethod
     def described(cls, recorded: EmbeddingManifest) -> Self:
@@ -84,8 +86,6 @@ class RetrieverEmbeddingFunction(ChromaEmbeddingFunction[Documents]):
 
     def get_config(self) -> dict[str, Any]:
         """Kind, settings, fingerprint, dimension and test vectors."""
-        if self._recorded is None:
-            self._recorded = embedding_manifest(self._built())
         return to_config(self._recorded)
 
     @staticmethod
@@ -124,8 +124,7 @@ class RetrieverEmbeddingFunction(ChromaEmbeddingFunction[Documents]):
             )
 
     def __repr__(self) -> str:
-        kind = describe_embedding(self._recorded) if self._recorded else self._built().name
-        return f"{type(self).__name__}({kind!r})"
+        return f"{type(self).__name__}({describe_embedding(self._recorded)!r})"
 
     def _built(self) -> EmbeddingFunction:
         if self._function is None:

@@ -115,6 +115,19 @@ class EmbeddingFunction(ABC):
         """
         return cls(cls.Config.model_validate(dict(config)))
 
+    @classmethod
+    def check_recorded(cls, config: Mapping[str, Any], fingerprint: Mapping[str, str], where: str) -> None:
+        """Look at settings before anything is built from them: whoever can write to a store can write its manifest.
+
+        By default nothing is refused that ``Config`` takes.
+
+        :param config: as for :meth:`from_config`.
+        :param fingerprint: recorded with it.
+        :param where: what recorded them, for messages.
+        :raises RetrieverError: where they must not be used.
+        """
+        del config, fingerprint, where
+
     @property
     def name(self) -> str:
         """How people call it: what ``open(embedding=...)`` accepts."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from retriever.embedding.base import EmbeddingConfig, EmbeddingFunction, Role
+from retriever.embedding.model_names import check_model_name, check_weights
 from retriever.embedding.models import local_folder, model_folder, weights_digest
 from retriever.errors import ConfigurationError, ModelNotFound
 from retriever.registry import raise_missing
@@ -73,6 +74,13 @@ class SentenceTransformerEmbedding(EmbeddingFunction):
         if not name:
             raise ConfigurationError("which model? write sentence-transformers:NAME, with a folder or a hub name")
         return cls(SentenceTransformerConfig(model=name))
+
+    @classmethod
+    def check_recorded(cls, config: Mapping[str, Any], fingerprint: Mapping[str, str], where: str) -> None:
+        """Refuse paths that lead astray, and weights that are not the recorded ones, before they are loaded."""
+        model, revision = config.get("model"), config.get("revision")
+        check_model_name(model, revision, where)
+        check_weights(str(model), revision, fingerprint.get("weights", ""), where)
 
     @property
     def name(self) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from retriever import Document, Retriever
 from retriever.embedding import TruncationWarning, resolve_embedding
 from retriever.embedding.models import local_folder, model_folder, weights_digest
 from retriever.embedding.sentence_transformers import SentenceTransformerConfig, SentenceTransformerEmbedding
@@ -325,3 +326,31 @@ def test_a_device_that_is_not_there_is_named(minilm):
     other = SentenceTransformerEmbedding(minilm.config, device="cuda:77")
     with pytest.raises(ConfigurationError, match="cuda:77"):
         other.embed_query("text")
+
+
+ASTRAY = ["../model", "~/model", "./x", "//host/share", "\\\\host\\share", "file:///x", "a/b/c", ""]
+
+
+@pytest.mark.parametrize("model", ASTRAY)
+def test_a_manifest_cannot_send_us_astray(tmp_path, minilm, model):
+    """Whoever can write to a store can write its manifest."""
+    with Retriever.open(tmp_path / "index", embedding=minilm) as retriever:
+        manifest = retriever.manifest
+        recorded = manifest.embedding.model_copy(update={"config": {**manifest.embedding.config, "model": model}})
+        retriever.store.write_manifest(manifest.model_copy(update={"embedding": recorded}))
+    with Retriever.open(tmp_path / "index") as retriever, pytest.raises(ConfigurationError, match="it is not loaded"):
+        retriever.search("anything")
+
+
+def test_other_weights_are_refused_before_they_are_loaded(tmp_path, model_copy, monkeypatch):
+    folder = model_copy()
+    embedding = SentenceTransformerEmbedding(SentenceTransformerConfig(model=str(folder)), device="cpu")
+    with Retriever.open(tmp_path / "index", embedding=embedding) as retriever:
+        retriever.index([Document("a", "text")])
+    weights = folder / "model.safetensors"
+    weights.unlink()
+    weights.write_bytes(b"something else that must not be read")
+    with Retriever.open(tmp_path / "index") as retriever:
+        with pytest.raises(IndexMismatch, match="the weights of that model here are others"):
+            retriever.search("text")
+        assert retriever.search("text", mode="keyword")

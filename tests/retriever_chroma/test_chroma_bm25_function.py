@@ -66,9 +66,11 @@ def test_it_is_calibrated_on_texts():
     for texts in ([], ["the of"], [""]):
         with pytest.raises(InvalidInput, match="no words"):
             RetrieverBM25Function.calibrated(texts)
+    with pytest.raises(InvalidInput, match="not one string"):
+        RetrieverBM25Function.calibrated("one two three")
 
 
-@pytest.mark.parametrize("length", [0, -1, float("nan"), float("inf"), 1e12])
+@pytest.mark.parametrize("length", [0, -1, float("nan"), float("inf"), 1e12, "4", None])
 def test_unusable_lengths(length):
     with pytest.raises(InvalidInput, match="average_length"):
         RetrieverBM25Function(length)

@@ -6,7 +6,9 @@ import json
 import math
 import os
 import shutil
+import tracemalloc
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,8 +24,9 @@ from retriever.embedding.hashed import HashedEmbedding
 from retriever.embedding.models import weights_digest
 from retriever.errors import ConfigurationError, IndexMismatch, RetrieverError
 from retriever.registry import register
-from retriever_chroma import ChromaStore, RetrieverEmbeddingFunction
-from retriever_chroma.configuration import NAME, Named, build, digest, parse
+from retriever_chroma import ChromaStore, RetrieverEmbeddingFunction, configuration
+from retriever_chroma.configuration import NAME, Named, build, check_described, digest, parse
+from retriever_chroma.convert import MANIFEST
 
 LONG = "x" * 1_000_000
 
@@ -90,6 +93,9 @@ NOT_UNDERSTOOD = {
     "long setting": our_config(config={"dimension": LONG}),
     "many settings": our_config(config={str(n): n for n in range(10_000)}),
     "many fingerprints": our_config(fingerprint={str(n): "x" for n in range(10_000)}),
+    "key that clears the screen": {**our_config(), "\x1b[2J": 1},
+    "fingerprint with long keys": our_config(fingerprint={f"{n}{LONG[:4_000]}": "x" for n in range(32)}),
+    "fingerprint that clears the screen": our_config(fingerprint={"\x1b[2J": "x"}),
     "deep": our_config(config={"dimension": [[[[[[]]]]]]}),
     "enormous number": our_config(config={"dimension": 10**300}),
 }
@@ -127,6 +133,8 @@ MODELS = {
     "nothing": None,
     "a truth": True,
     "variable": "$HOME/model",
+    "escape sequence": "/models/\x9b31m",
+    "text backwards": "/models/\u202eledom",
     "enormous": "/" + "a/" * 2_000,
 }
 
@@ -144,6 +152,7 @@ def refuse(config, error=ConfigurationError):
     with pytest.raises(error) as caught:
         RetrieverEmbeddingFunction.build_from_config(config)
     assert len(str(caught.value)) < 2_000
+    assert str(caught.value).replace("\n", "").isprintable()
     return str(caught.value)
 
 
@@ -278,7 +287,8 @@ def test_wrong_fingerprints_and_canaries_of_hashed_words_are_refused():
     assert "dimension" in refuse(our_config(4, config={"dimension": 8}), IndexMismatch)
     assert "kind" in refuse(our_config(4, fingerprint={"dimension": "4"}), IndexMismatch)
     assert "cosine" in refuse(our_config(4, canaries=our_config(4)["canaries"][::-1]), IndexMismatch)
-    assert "cosine" in refuse(our_config(4, canaries=[[0.0] * 4] * 4), IndexMismatch)
+    for number in (0.0, 1e-40, 1e30, 1e300):
+        assert "cosine" in refuse(our_config(4, canaries=[[number] * 4] * 4), IndexMismatch)
 
 
 REMOTE_CODE = {"model_name": "evil/model", "kwargs": {"trust_remote_code": True}}
@@ -388,6 +398,50 @@ def test_a_configuration_without_a_bottom_is_refused():
         refuse(config)
     with pytest.raises(ConfigurationError, match="nested too deeply"):
         digest(Named("openai", deep))
+
+
+def test_many_mistakes_are_refused_at_the_first(built):
+    config = our_config(dimension=65_536, canaries=[["x"] * 65_536] * 4)
+    tracemalloc.start()
+    refuse(config)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+    assert not built
+
+
+def test_messages_about_settings_stay_short_and_harmless():
+    config = model_config("org/model", query_prompt="\x1b[2J" + LONG[:4_000], document_prompt=LONG[:4_000])
+    with pytest.raises(IndexMismatch, match=r"hashed \(dimension 4\)") as caught:
+        check_described(Named(NAME, config), parse(our_config()), "here")
+    assert len(str(caught.value)) < 2_000
+    assert str(caught.value).isprintable()
+
+
+def test_other_test_vectors_are_said_to_be_what_differs():
+    config = our_config(canaries=our_config()["canaries"][::-1])
+    with pytest.raises(IndexMismatch, match="settings are the same, their vectors are not"):
+        check_described(Named(NAME, config), parse(our_config()), "here")
+
+
+def test_what_was_built_does_not_wait_for_another_model():
+    config = our_config(13)
+    built = build(config)
+    with ThreadPoolExecutor(1) as elsewhere, configuration._keeping:  # as while a model is fetched
+        assert elsewhere.submit(build, config).result(10) is built
+
+
+@pytest.mark.parametrize("model", ["model", "org/model", "org/model_", "_org/_model", "a.b-c_d/e"])
+def test_names_of_the_hub(model):
+    assert parse(model_config(model)).config["model"] == model
+
+
+@pytest.mark.parametrize("settings", [{"hnsw": "cosine"}, {"hnsw": ["space"]}, {"spann": 7}])
+def test_a_space_that_is_not_understood_is_refused(settings):
+    manifest = Retriever.open("memory:", embedding="hashed:4").manifest
+    answer = collection_of(None) | {"configuration_json": settings, "metadata": {MANIFEST: manifest.model_dump_json()}}
+    with faulty_server(Faults(body=json.dumps(answer))) as server, pytest.raises(IndexMismatch, match="compares by"):
+        Retriever.open(ChromaStore(host="127.0.0.1", port=server.port, collection="docs"))
 
 
 def test_what_is_ours_is_parsed_without_looking_for_anything(built):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import uuid
@@ -17,7 +19,7 @@ from chromadb.utils.embedding_functions import known_embedding_functions
 
 from retriever.embedding import EmbeddingFunction, resolve_embedding
 from retriever.embedding.base import CANARIES
-from retriever.errors import ConfigurationError, IndexMismatch, InvalidInput
+from retriever.errors import ConfigurationError, IndexMismatch, InvalidInput, ModelNotFound
 from retriever.identity import embedding_manifest
 from retriever.testing import CountingEmbedding
 from retriever_chroma import RetrieverEmbeddingFunction
@@ -123,6 +125,25 @@ def test_functions_that_no_other_program_could_build_are_refused():
             RetrieverEmbeddingFunction(given)
     with pytest.raises(ConfigurationError, match="name is empty"):
         RetrieverEmbeddingFunction("")
+
+
+@pytest.mark.parametrize("model", ["/no/such/folder", "./no-such-folder"])
+def test_a_model_that_is_not_there_leaves_no_collection_without_a_function(tmp_path, name, model):
+    """chromadb takes an error of ``get_config`` for a function that has no configuration, and makes the collection."""
+    with chromadb.PersistentClient(tmp_path) as client:
+        with pytest.raises(ModelNotFound):
+            client.create_collection(name, embedding_function=RetrieverEmbeddingFunction(model))
+        assert not client.list_collections()
+
+
+def test_a_model_whose_name_would_not_be_read_again_is_refused_before_it_is_stored(tmp_path, minilm):
+    folder = tmp_path.resolve() / "line\nend"
+    folder.symlink_to(minilm._folder)
+    assert "\n" not in RetrieverEmbeddingFunction(str(folder)).get_config()["config"]["model"]  # where it leads
+    folder.unlink()
+    shutil.copytree(minilm._folder, folder, copy_function=os.link)
+    with pytest.raises(ConfigurationError, match=r"embedding function names the model '.*line\\nend'"):
+        RetrieverEmbeddingFunction(str(folder))
 
 
 def test_documents_and_queries_are_embedded_apart(minilm):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
 import subprocess
 import sys
 import uuid
+from pathlib import Path
 
 import chromadb
 import numpy as np
 import pytest
-from chroma_functions import Foreign, foreign, store_collection
+from chroma_functions import Foreign, edit_configuration, foreign, known, our_config, store_collection
 from chromadb.utils.embedding_functions import known_embedding_functions
 
 from retriever import Document, Retriever
@@ -278,6 +280,43 @@ def test_a_refused_index_can_be_destroyed(client):
     stored_elsewhere(client, name, RetrieverEmbeddingFunction("hashed:32"))
     destroy_index(ChromaStore(client, name))
     assert name not in [collection.name for collection in client.list_collections()]
+
+
+def test_an_index_whose_configuration_is_not_understood_can_be_destroyed(tmp_path):
+    """A newer version may have written it."""
+    address = f"chroma:{tmp_path / 'db'}"
+    Retriever.open(address, embedding="hashed:4").close()
+    edit_configuration(tmp_path / "db", known({**our_config(), "added_later": 1}))
+    with pytest.raises(IndexMismatch, match=r"added_later.*upgrade.*hashed \(dimension 4\)"):
+        Retriever.open(address)
+    destroy_index(address)
+    assert not (tmp_path / "db").exists()
+
+
+@LASTING
+def test_an_attachment_outlives_a_disk_that_was_full(client, tmp_path, monkeypatch):
+    """The digest of the configuration is written whole or not at all."""
+    name = f"docs-{uuid.uuid4().hex}"
+    collection = client.create_collection(name, embedding_function=None)
+    hashed = resolve_embedding("hashed:4")
+    collection.add(ids=["1"], documents=["apple"], embeddings=hashed.embed_documents(["apple"]).tolist())
+    Retriever.open(ChromaStore.attach(client, name), embedding=hashed).close()
+    write = Path.write_text
+
+    def torn(path, text):
+        if "configuration" not in path.name:
+            return write(path, text)
+        write(path, text[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", torn)
+        with pytest.raises(OSError, match="No space"):
+            Retriever.open(ChromaStore.attach(client, name), filter_fields={"year": "number"})
+    Retriever.open(ChromaStore.attach(client, name)).close()
+    destroy_index(ChromaStore.attach(client, name))
+    collection.delete(ids=["1"])
+    client.delete_collection(name)
 
 
 def test_making_an_index_builds_nothing(tmp_path, monkeypatch):

@@ -189,7 +189,7 @@ def test_a_damaged_manifest_is_a_typed_error(tmp_path):
     manifest = index(tmp_path / "index", Plain())
     damaged = manifest.embedding.model_copy(update={"config": {"settings": 7}})
     with pytest.raises(ManifestUnreadable):
-        resolve_recorded(damaged)
+        resolve_recorded(damaged, "here")
 
 
 @pytest.mark.parametrize("name", ["langchain", "langchain:OpenAIEmbeddings"])

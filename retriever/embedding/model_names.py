@@ -1,4 +1,4 @@
-"""Names of models that a collection gives, which anybody may have written: what they may look like."""
+"""Names of models that a manifest or a collection gives, which anybody may have written: what they may look like."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import os
 import re
 from pathlib import Path
 
-from retriever.embedding.models import local_folder
-from retriever.errors import ConfigurationError
+from retriever.embedding.models import local_folder, model_folder, weights_digest
+from retriever.errors import ConfigurationError, IndexMismatch
 
-_PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
-_HUB = re.compile(rf"{_PART}(?:/{_PART})?")
+_PART = r"\w(?:[\w.-]{0,94}\w)?"
+_HUB = re.compile(rf"{_PART}(?:/{_PART})?", re.ASCII)
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def check_model_name(model: object, revision: object, where: str) -> None:
@@ -63,6 +62,25 @@ def check_model_folder(model: str, where: str) -> None:
         )
 
 
+def check_weights(model: str, revision: str | None, recorded: str, where: str) -> None:
+    """Refuse a model whose weights are not those that were recorded, before anything of it is loaded.
+
+    :param model: as :func:`check_model_name` lets it pass.
+    :param revision: on the hub, or None.
+    :param recorded: :func:`~retriever.embedding.models.weights_digest` of the weights.
+    :param where: what recorded them, for messages.
+    :raises IndexMismatch: where they differ.
+    :raises ModelNotFound: where there is no such model.
+    """
+    weights = weights_digest(model_folder(model, revision))
+    if weights != recorded:
+        raise IndexMismatch(
+            f"{where} was made with the model {_shown(model)}, but the weights of that model here are others (sha256 "
+            f"{weights[:12]}…, not {recorded[:12]}…): nothing was loaded. Bring the former model back, or give the "
+            "embedding function yourself"
+        )
+
+
 def is_hub_name(model: str) -> bool:
     """Whether it is ``NAME`` or ``ORG/NAME`` in the hub's own strict form.
 
@@ -73,7 +91,7 @@ def is_hub_name(model: str) -> bool:
 
 def _is_plain_path(model: str) -> bool:
     return (
-        not _CONTROL.search(model)
+        model.isprintable()
         and not model.startswith(("//", "\\"))  # shares, devices
         and Path(model).is_absolute()
         and os.path.normpath(model) == model
