@@ -159,7 +159,8 @@ class Retriever:
         :param source: a name that keeps this origin apart from others. By default the full path of the folder (of a
             file's folder), and ``""`` for documents, which no path may have.
         :param prune: delete what is not there any more: documents of this source, and for a file only what was in
-            it. By default true for a path and false for documents. What failed to load is never pruned.
+            it. By default true for a path and false for documents. What failed to load is never pruned. Without a
+            source that reaches what :meth:`upsert` wrote as well: name a source to keep apart from it.
         :param progress: called with the report whenever it has changed.
         :return: what was done, and what could not be done and why.
         :raises InvalidInput: for a path that does not exist, or an unusable source name.
@@ -181,8 +182,9 @@ class Retriever:
     def upsert(self, documents: Iterable[Document], *, progress: Progress | None = None) -> IndexReport:
         """Write documents as they are: each is one record, whose id is the document's.
 
-        For callers who cut texts themselves and keep ids. They lie beside the documents without a source. What is
-        there already is not embedded again; other metadata is rewritten; another text replaces the former.
+        For callers who cut texts themselves and keep ids. They lie beside the documents without a source, which
+        ``index(documents, prune=True)`` prunes. What is there already is not embedded again; other metadata is
+        rewritten; another text replaces the former. The id of a chunk that :meth:`index` made is refused.
 
         :param documents: any number, each id once; what is longer than the model reads is counted in the report.
         :param progress: as for :meth:`index`.

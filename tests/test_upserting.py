@@ -55,6 +55,24 @@ def test_it_replaces_the_chunks_that_index_made_of_the_same_document(retriever):
     assert retriever.get(["handbook"]) == []
 
 
+def test_a_chunk_that_index_made_is_not_written_over(retriever):
+    retriever.index([Document("handbook", "one two three")], source="docs")
+    (before,) = retriever.store.entries()
+    report = retriever.upsert([Document(before.chunk_id, "one two three"), Document("good", "stays")])
+    assert [problem.item for problem in report.failed] == [before.chunk_id]
+    assert "a chunk of 'docs::handbook', which index made" in report.failed[0].reason
+    assert report.added == 1
+    assert {before} < set(retriever.store.entries())
+
+
+def test_pruning_documents_without_a_source_reaches_what_was_upserted(retriever):
+    retriever.upsert([Document("mine", "one")])
+    retriever.index([Document("theirs", "two")], source="named", prune=True)
+    assert retriever.get(["mine"])
+    assert retriever.index([Document("theirs", "two")], prune=True).deleted == 1
+    assert not retriever.get(["mine"])
+
+
 def test_what_cannot_be_written_is_reported_by_name_and_the_rest_is_written(retriever):
     report = retriever.upsert(
         [Document("good", "one"), Document("bad", "two", {"x": {"nested": 1}}), Document("good", "three")]
@@ -104,9 +122,11 @@ def test_search_by_vector_is_the_semantic_leg(retriever):
     "vector", [[1.0, 2.0], "text", [[0.0] * 256], [float("nan")] * 256, [float("inf")] * 256, None]
 )
 def test_a_vector_that_does_not_fit_is_refused(vector):
-    with Retriever.open("memory:", embedding="hashed") as retriever:
-        with pytest.raises(InvalidInput, match="query vector"):
-            retriever.search_by_vector(vector)
+    with (
+        Retriever.open("memory:", embedding="hashed") as retriever,
+        pytest.raises(InvalidInput, match="query vector"),
+    ):
+        retriever.search_by_vector(vector)
 
 
 IDS = st.sampled_from(["a", "b", "c", "d"])

@@ -40,6 +40,7 @@ class LangChainEmbedding(EmbeddingFunction):
 
     kind = "langchain"
     has_name = False
+    is_concurrent = True  # LangChain itself calls such objects from many threads
     Config = LangChainConfig
     config: LangChainConfig
     batch_size = 256  # providers cut it as they need; if a call fails, no more than this is asked for again

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 from langchain_core.embeddings import Embeddings
 
 from retriever import Retriever
+from retriever.address import parse_address
 from retriever.embedding import EmbeddingFunction, EmbeddingInput
 from retriever.identity import check_settings
 from retriever.opening import PathInput
@@ -24,9 +26,12 @@ class LazyIndex:
 
     :param place: a folder, an address, a store, an open retriever, or a collection to attach to.
     :param embedding: what a user passed; None for what built the index.
+    :raises ConfigurationError: for an address that is none, or that holds a secret.
     """
 
     def __init__(self, place: Place | Attachment, embedding: Embeddings | EmbeddingInput | None) -> None:
+        if isinstance(place, str | os.PathLike):
+            parse_address(os.fspath(place))  # from here on it is shown: one that holds a secret is refused
         self._place = place
         self._given = embedding
         self._lock = threading.Lock()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 from langchain_core.documents import Document
 from langchain_core.indexing import RecordManager
@@ -28,7 +29,8 @@ class StoreRecordManager(RecordManager):
     lives, is which documents the run at hand has met, so that a cleanup spares them.
 
     Cleaning up concerns the documents that were added through LangChain, and those given to
-    :meth:`retriever.Retriever.index` without a source.
+    :meth:`retriever.Retriever.index` without a source. There are no namespaces: ``cleanup="full"`` deletes every such
+    document that the run has not met, whoever added it. Several loaders into one store take ``scoped_full``.
 
     With ``cleanup="incremental"`` LangChain itself deletes after every batch what the run has not met *yet*: a source
     that spans several batches loses the documents of its later ones, which are then embedded again. No record manager
@@ -102,14 +104,8 @@ class StoreRecordManager(RecordManager):
         :param group_ids: only those of these sources.
         :param limit: how many at most; by default all.
         """
-        found: list[str] = []
-        for key in self._keys(group_ids):
-            met = self._met.get(key, 0.0)
-            if (before is None or met < before) and (after is None or met > after):
-                found.append(key)
-                if len(found) == limit:
-                    break
-        return found
+        found = (key for key in self._keys(group_ids) if self._was_met(key, before, after))
+        return list(islice(found, limit))
 
     def delete_keys(self, keys: Sequence[str]) -> None:
         """Forget documents that ``index`` has deleted from the store.
@@ -125,6 +121,10 @@ class StoreRecordManager(RecordManager):
     aexists = asynchronous(exists)
     alist_keys = asynchronous(list_keys)
     adelete_keys = asynchronous(delete_keys)
+
+    def _was_met(self, key: str, before: float | None, after: float | None) -> bool:
+        met = self._met.get(key, 0.0)
+        return (before is None or met < before) and (after is None or met > after)
 
     def _keys(self, group_ids: Sequence[str] | None) -> Iterator[str]:
         ours: Filter = Compare(Reserved.SOURCE, "eq", "")

@@ -27,7 +27,8 @@ class HybridRetriever(BaseRetriever):
     ``score``, ``legs`` (rank and raw score in the semantic and the keyword leg), ``matched_terms``, ``document_id``,
     ``source`` and the span ``start`` to ``end`` in its document. All of these are plain values.
 
-    Every field but ``index`` may be given to a single call as well: ``retriever.invoke(question, k=3)``.
+    ``k``, ``mode``, ``filter`` and what ``settings`` may hold can be given to a single call as well, in place of the
+    retriever's own: ``retriever.invoke(question, k=3)``.
 
     :param index: an open :class:`retriever.Retriever`, or a :class:`~retriever_langchain.RetrieverVectorStore`.
     :param k: how many documents at most.
@@ -64,8 +65,9 @@ class HybridRetriever(BaseRetriever):
         The model reads each passage after its id, document and span; the documents themselves are the artifact of the
         tool's message.
 
-        :param args_schema: with a field ``query``; others are fields of this retriever, for a model that is to choose
-            ``k`` or ``filter``. By default ``query`` alone.
+        :param args_schema: with a field ``query``; others are what a call takes, for a model that is to choose ``k`` or
+            ``filter``: what it gives replaces the retriever's own, None leaves that. So leave ``filter`` out where the
+            retriever's own says what may be seen. By default ``query`` alone.
         :param name: that the model calls; ``search_documents`` where the retriever has no name of its own.
         :param description: for the model; say what the documents are about.
         :param arg_types: instead of a schema, arguments beside ``query``.

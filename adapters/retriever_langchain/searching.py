@@ -92,8 +92,8 @@ class Searches(VectorStore):
             if settings.get("min_cosine") is not None:
                 raise InvalidInput("score_threshold and min_cosine say the same: give one of them")
             settings["min_cosine"] = max(-1.0, 2 * _share(score_threshold, "score_threshold") - 1 - _ROUNDING)
-        elif (mode or self._mode) == "keyword":
-            settings.setdefault("min_cosine", -1.0)  # cosines are not computed for keyword search otherwise
+        elif (mode or self._mode) == "keyword" and settings.get("min_cosine") is None:
+            settings["min_cosine"] = -1.0  # cosines are not computed for keyword search otherwise
         hits = self._search(query, k, filter, mode, settings)
         return [(to_document(hit.chunk), relevance(hit.legs["semantic"].score)) for hit in hits]
 

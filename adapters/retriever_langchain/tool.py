@@ -28,7 +28,7 @@ def retrieval_tool(retriever: BaseRetriever, arguments: type[BaseModel], name: s
     """A tool that searches.
 
     :param retriever: searches; further arguments of the tool go to its ``invoke``.
-    :param arguments: with at least ``query``.
+    :param arguments: with at least ``query``; None for one that the model has not chosen.
     :param name: of the tool.
     :param description: for the model.
     :raises InvalidInput: where there is no argument ``query``.
@@ -38,11 +38,11 @@ def retrieval_tool(retriever: BaseRetriever, arguments: type[BaseModel], name: s
 
     # The tool's callbacks come through the context.
     def search(**given: Any) -> tuple[str, list[Document]]:
-        found = retriever.invoke(given.pop(QUERY), **given)
+        found = retriever.invoke(given.pop(QUERY), **_chosen(given))
         return passages(found), found
 
     async def asearch(**given: Any) -> tuple[str, list[Document]]:
-        found = await retriever.ainvoke(given.pop(QUERY), **given)
+        found = await retriever.ainvoke(given.pop(QUERY), **_chosen(given))
         return passages(found), found
 
     return StructuredTool(
@@ -53,6 +53,11 @@ def retrieval_tool(retriever: BaseRetriever, arguments: type[BaseModel], name: s
         coroutine=asearch,
         response_format="content_and_artifact",
     )
+
+
+def _chosen(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model left open is the retriever's own: None as the default of a filter must not take that one away."""
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def arguments_of(types: Mapping[str, type]) -> type[BaseModel]:

@@ -19,7 +19,7 @@ from retriever.types import Mode
 from retriever_langchain.asynchronous import asynchronous
 from retriever_langchain.attaching import Attachment, chroma_collection, qdrant_collection
 from retriever_langchain.documents import to_document, to_records
-from retriever_langchain.executor import off_loop
+from retriever_langchain.executor import write_off_loop
 from retriever_langchain.filters import FilterLike, to_filter
 from retriever_langchain.opening import LazyIndex, Place
 from retriever_langchain.searching import Searches
@@ -47,6 +47,8 @@ class RetrieverVectorStore(Searches):
     :param store: a folder, an address such as ``chroma:./index``, a store, or an open :class:`retriever.Retriever`.
     :param embedding: of LangChain, one of ours, or a name of one; an index that exists is opened without.
     :param mode: ``hybrid``, ``semantic`` or ``keyword``: how to search where a call does not say.
+    :raises InvalidInput: for another mode.
+    :raises ConfigurationError: for an address that is none, or that holds a secret.
     """
 
     def __init__(
@@ -168,10 +170,10 @@ class RetrieverVectorStore(Searches):
         self.retriever.delete(filter=condition or everything)
         return True
 
-    aadd_texts = asynchronous(add_texts)
-    aadd_documents = asynchronous(add_documents)
+    aadd_texts = asynchronous(add_texts, writes=True)
+    aadd_documents = asynchronous(add_documents, writes=True)
     aget_by_ids = asynchronous(get_by_ids)
-    adelete = asynchronous(delete)
+    adelete = asynchronous(delete, writes=True)
 
     @classmethod
     def from_texts(  # type: ignore[override]  # unknown keyword arguments are errors
@@ -309,12 +311,12 @@ class RetrieverVectorStore(Searches):
     @classmethod
     async def afrom_texts(cls, *args: Any, **kwargs: Any) -> Self:
         """As :meth:`from_texts`, off the loop."""
-        return await off_loop(cls.from_texts, *args, **kwargs)
+        return await write_off_loop(cls.from_texts, *args, **kwargs)
 
     @classmethod
     async def afrom_documents(cls, *args: Any, **kwargs: Any) -> Self:
         """As :meth:`from_documents`, off the loop."""
-        return await off_loop(cls.from_documents, *args, **kwargs)
+        return await write_off_loop(cls.from_documents, *args, **kwargs)
 
     def close(self) -> None:
         """Let go of files, locks and connections. The next call opens again."""

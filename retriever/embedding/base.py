@@ -6,6 +6,7 @@ import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -53,7 +54,7 @@ class EmbeddingFunction(ABC):
                 return [[len(text), text.count(" ")] for text in texts]
 
     Batching, order and checks are done here, once. The methods may be called from several threads; ``_embed`` is
-    called by one at a time.
+    called by one at a time, unless it says ``is_concurrent``.
     """
 
     kind: ClassVar[str]
@@ -64,6 +65,9 @@ class EmbeddingFunction(ABC):
 
     has_name: ClassVar[bool] = True
     """Whether :attr:`name` leads to it: not to what wraps an object of another library."""
+
+    is_concurrent: ClassVar[bool] = False
+    """Whether ``_embed`` may be called from several threads at once: so it should where it waits for a server."""
 
     batch_size: int = 32
     """How many texts ``_embed`` is given at most; texts of one batch have about the same length."""
@@ -190,7 +194,7 @@ class EmbeddingFunction(ABC):
         result = np.empty((len(texts), self.dimension), dtype=np.float32)
         for start in range(0, len(order), self.batch_size):
             rows = order[start : start + self.batch_size]
-            with self._embedding:
+            with nullcontext() if self.is_concurrent else self._embedding:
                 vectors = self._embed([texts[row] for row in rows], role)
             result[rows] = self._checked(vectors, [texts[row] for row in rows])
         return result

@@ -1,8 +1,8 @@
 """Documents of LangChain, from its loaders or given directly. LangChain itself is not needed for this.
 
 Their ids: the document's own where it has one. Otherwise its ``source`` in the metadata, which loaders set to a path or
-an address; the second document of one source, as a page of a PDF, is ``source#2``, the third ``source#3``. Without a
-source it is a hash of the text.
+an address. Without a source it is a hash of the text. The second document of one such name, as a page of a PDF, is
+``source#2``, the third ``source#3``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def stream(what: Iterable[Document | Unloaded] | LangChainSource) -> Iterator[Do
     :param what: a loader, or an iterable of documents of either kind.
     :raises InvalidInput: where it is one document, or nothing of the kind.
     """
-    if isinstance(what, LangChainLoader):
+    if isinstance(what, LangChainLoader) and not isinstance(what, type):
         return _adopted(what.lazy_load())
     if isinstance(what, str | Mapping | Document) or _is_langchain(what) or not isinstance(what, Iterable):
         raise InvalidInput(f"give a path, a loader or an iterable of documents, not one {type(what).__name__}")
@@ -62,13 +62,13 @@ def _is_langchain(item: object) -> TypeGuard[LangChainDocument]:
 
 
 def _document(given: LangChainDocument, met: Counter[str]) -> Document:
-    return Document(given.id or _name(given, met), given.page_content, given.metadata)
+    return Document(getattr(given, "id", None) or _name(given, met), given.page_content, given.metadata)
 
 
 def _name(given: LangChainDocument, met: Counter[str]) -> str:
-    source = given.metadata.get("source")
-    if not source:
-        return hashlib.blake2b(given.page_content.encode(errors="surrogatepass"), digest_size=16).hexdigest()
-    name = str(source)
+    """What is no text or no dictionary is refused by name later on."""
+    source = given.metadata.get("source") if isinstance(given.metadata, Mapping) else None
+    text = str(given.page_content).encode(errors="surrogatepass")
+    name = str(source) if source else hashlib.blake2b(text, digest_size=16).hexdigest()
     met[name] += 1
     return name if met[name] == 1 else f"{name}#{met[name]}"

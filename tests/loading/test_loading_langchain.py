@@ -37,6 +37,33 @@ def test_ids_are_the_documents_own_or_their_source_or_a_hash():
     assert names[4] == next(iter(stream([page("no source")]))).id
 
 
+def test_equal_texts_without_a_source_are_all_indexed():
+    """Their metadata may differ."""
+    with Retriever.open("memory:", embedding="hashed") as retriever:
+        pages = [page("same", lang="en"), page("same", lang="de"), page("same", lang="en")]
+        for added in (3, 0):
+            report = retriever.index(pages)
+            assert (report.added, report.failed) == (added, [])
+        assert sorted(hit.chunk.metadata["lang"] for hit in retriever.search("same")) == ["de", "en", "en"]
+
+
+class Duck:
+    """Looks like a document of LangChain, and is a broken one."""
+
+    def __init__(self, page_content, metadata):
+        self.page_content = page_content
+        self.metadata = metadata
+
+
+def test_a_broken_document_ends_no_run():
+    with Retriever.open("memory:", embedding="hashed") as retriever:
+        given = [Duck(None, {"source": "a"}), Duck("x", None), Duck(None, {}), Duck("good", {"source": "d"})]
+        report = retriever.index(given)
+        assert len(report.failed) == 3
+        assert report.failed[0].item == "a"
+        assert [entry.document_id for entry in retriever.store.entries()] == ["d"]
+
+
 def test_documents_of_both_kinds_may_be_mixed_and_what_is_neither_is_reported():
     with Retriever.open("memory:", embedding="hashed") as retriever:
         report = retriever.index([Document("ours", "one"), page("two", source="theirs"), 3])
@@ -44,7 +71,7 @@ def test_documents_of_both_kinds_may_be_mixed_and_what_is_neither_is_reported():
         assert {entry.document_id for entry in retriever.store.entries()} == {"ours", "theirs"}
 
 
-@pytest.mark.parametrize("what", [page("one"), Document("a", "b"), {"a": 1}, 3, None])
+@pytest.mark.parametrize("what", [page("one"), Document("a", "b"), {"a": 1}, 3, None, Loader])
 def test_a_single_document_is_refused(what):
     with (
         Retriever.open("memory:", embedding="hashed") as retriever,

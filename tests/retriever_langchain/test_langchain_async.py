@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
 import time
 
 import pytest
@@ -170,6 +171,33 @@ async def test_the_loop_goes_on_while_the_embedder_is_slow():
     ticking.cancel()
     assert len(gaps) > 50
     assert max(gaps) < 0.2
+
+
+class Held(MemoryStore):
+    """Writes when it is allowed to."""
+
+    def __init__(self):
+        super().__init__()
+        self.allowed = threading.Event()
+
+    def upsert(self, records):
+        assert self.allowed.wait(20)
+        super().upsert(records)
+
+
+async def test_a_query_does_not_wait_for_writers():
+    """However many there are: each of them waits for the one before."""
+    held = Held()
+    vectors = RetrieverVectorStore(held, Watched())
+    writing = [asyncio.create_task(vectors.aadd_texts([f"text {n}"])) for n in range(12)]
+    try:
+        await asyncio.sleep(0.05)
+        assert await asyncio.wait_for(vectors.asimilarity_search("ships"), 5) == []
+        assert not any(task.done() for task in writing)
+    finally:
+        held.allowed.set()
+    await asyncio.gather(*writing)
+    assert len(await vectors.asimilarity_search("text", k=20)) == 12
 
 
 async def test_a_cancelled_call_breaks_nothing(tmp_path):

@@ -4,7 +4,9 @@ import json
 import math
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Barrier
 from typing import Any, ClassVar
 
 import numpy as np
@@ -354,3 +356,24 @@ def test_a_slow_probe_is_made_once_by_many_threads():
     with ThreadPoolExecutor(4) as pool:
         assert set(pool.map(lambda _: wrapped.dimension, range(4))) == {4}
     assert slow.calls == 1
+
+
+def test_queries_do_not_wait_for_each_other():
+    """Each of the four waits until all four are being embedded."""
+    meeting = Barrier(4)
+
+    class Remote(Plain):
+        waits = False
+
+        def embed_query(self, text):
+            if self.waits:
+                meeting.wait(20)
+            return super().embed_query(text)
+
+    embeddings = Remote()
+    with Retriever.open("memory:", embedding=LangChainEmbedding(embeddings)) as opened:
+        opened.index(DOCUMENTS)
+        embeddings.waits = True
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda text: opened.search(text, 1), ["fox", "dog", "herring", "red"]))
+    assert all(found)

@@ -255,6 +255,7 @@ def test_what_the_base_class_promises(vectors, manager):
     assert manager.list_keys(after=start) == ["a"]
     assert sorted(manager.list_keys(before=start)) == ["b", "c"]
     assert len(manager.list_keys(limit=2)) == 2
+    assert manager.list_keys(limit=0) == []
     assert manager.list_keys(group_ids=["nowhere"]) == []
     manager.delete_keys(["a", "unknown"])
     assert sorted(manager.list_keys(before=start)) == ["a", "b", "c"]

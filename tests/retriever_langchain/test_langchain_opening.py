@@ -12,6 +12,7 @@ from langchain_samples import HASHED, Watched, contents, ids_of, ships, texts_of
 
 import retriever
 from retriever import (
+    ConfigurationError,
     EmbeddingError,
     IndexMismatch,
     InvalidInput,
@@ -154,6 +155,13 @@ class TestOpening:
 
         assert repr(RetrieverVectorStore("memory:", Keyed())) == "RetrieverVectorStore('memory:')"
         assert "secret" not in repr(RetrieverVectorStore(MemoryStore(), LangChainEmbedding(Keyed())))
+
+    @pytest.mark.parametrize("address", ["qdrant://user:verysecret@host:6333/x", "chroma://host/x?key=verysecret"])
+    def test_an_address_with_a_secret_is_refused_before_it_is_shown(self, address):
+        """A trace of LangSmith shows the repr of every step of a chain."""
+        with pytest.raises(ConfigurationError, match="holds no user, password or key") as caught:
+            RetrieverVectorStore(address, Watched())
+        assert "verysecret" not in str(caught.value)
 
     async def test_asynchronous_constructors(self):
         made = await RetrieverVectorStore.afrom_texts(["a"], Watched(), [{"n": 1}], ids=["x"], mode="semantic")

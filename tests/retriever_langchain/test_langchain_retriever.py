@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from typing import Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
@@ -287,6 +288,16 @@ class TestTool:
         with pytest.raises(InvalidInput, match="need a field 'query'"):
             asked.as_tool(_Without)
 
+    async def test_what_a_model_leaves_open_is_the_retrievers_own(self, vectors):
+        """A filter may say what this user is allowed to see."""
+        asked = HybridRetriever(index=vectors, k=2, mode="semantic", filter={"odd": True})
+        tool = asked.as_tool(_Open)
+        for arguments in ({"query": "ships"}, {"query": "ships", "k": None, "mode": None, "filter": None}):
+            call = {"type": "tool_call", "id": "1", "name": tool.name, "args": arguments}
+            for message in (tool.invoke(call), await tool.ainvoke(call)):
+                assert message.artifact == asked.invoke("ships")
+                assert [d.metadata["odd"] for d in message.artifact] == [True, True]
+
     def test_a_model_calls_it(self, vectors):
         """As an agent does: the model's calls are run, and their messages go back."""
         tool = HybridRetriever(index=vectors, k=1).as_tool()
@@ -295,6 +306,13 @@ class TestTool:
         (wanted,) = model.invoke("what is in document 5?").tool_calls
         message = tool.invoke(wanted)
         assert message.content.startswith("[d5] d5, characters 0-32\ndocument 5")
+
+
+class _Open(BaseModel):
+    query: str
+    k: int | None = None
+    mode: str | None = None
+    filter: dict[str, Any] | None = None
 
 
 class _Without(BaseModel):

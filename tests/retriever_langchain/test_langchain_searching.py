@@ -120,6 +120,11 @@ class TestScores:
                 cosine = vector @ query / np.linalg.norm(vector) / np.linalg.norm(query)
                 assert score == pytest.approx((1 + cosine) / 2, abs=1e-4)
 
+    def test_a_cosine_that_is_not_asked_for_may_be_said_to_be_none(self, compass):
+        for mode in MODES:
+            plain = compass.similarity_search_with_relevance_scores("ship", k=3, mode=mode)
+            assert compass.similarity_search_with_relevance_scores("ship", k=3, mode=mode, min_cosine=None) == plain
+
     @pytest.mark.parametrize("bad", [-0.1, 1.1, "0.5", float("nan")])
     def test_a_threshold_that_is_none(self, vectors, bad):
         with pytest.raises(InvalidInput, match="score_threshold is"):
