@@ -49,8 +49,8 @@ services-stop: $(READY)  ## stop them; their data stays
 bench: $(READY)   ## quality and speed on the data in RETRIEVER_DATA
 	@status=0; for part in quality speed; do $(BIN)/python -m benchmarks $$part || status=1; done; exit $$status
 
-proofs: $(READY)  ## what takes an hour: kill -9 on each store, memory, attaching, readers beside a writer, more random examples
-	@status=0; for part in kill "kill --store chroma" "kill --store chroma-server" memory attach readers; do \
+proofs: $(READY)  ## what takes an hour: kill -9 on each store, memory, attaching, readers beside a writer, LangChain, more random examples
+	@status=0; for part in kill "kill --store chroma" "kill --store chroma-server" memory attach readers langchain; do \
 	$(BIN)/python -m benchmarks $$part || status=1; done; \
 	HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -q -k "properties or oracle or filters or interrupted or unicode or contract" \
 	|| status=1; exit $$status

@@ -119,13 +119,12 @@ async def _held(work: Callable[[], Awaitable[object]]) -> list[float]:
     await asyncio.sleep(10 * _TICK)
     late.clear()
     await work()
+    await asyncio.sleep(10 * _TICK)  # else the last wait would not be among them
     ticking.cancel()
     return late
 
 
-def _concurrency(
-    pages: list[Document], asked: Sequence[str], embedding: EmbeddingFunction, rounds: int
-) -> list[Row]:
+def _concurrency(pages: list[Document], asked: Sequence[str], embedding: EmbeddingFunction, rounds: int) -> list[Row]:
     """The same queries at once: awaited, and on threads; which comes first changes with each round."""
     queries = asked[:CONCURRENT]
     with place(SERVER) as store, RetrieverVectorStore(store, embedding) as vectorstore:

@@ -2,7 +2,7 @@
 
     python examples/plain_chromadb.py
 
-Needs pip install 'hybrid-retriever[chroma]', and no model: ``hashed`` stands for one, see docs/chroma.md.
+Needs pip install '.[chroma]', and no model: ``hashed`` stands for one, see docs/chroma.md.
 """
 
 import subprocess

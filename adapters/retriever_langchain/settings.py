@@ -15,7 +15,6 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import PurePath
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from langchain_core.embeddings import Embeddings
 from pydantic import BaseModel
@@ -29,25 +28,32 @@ Json = str | int | float | bool | list[Any] | dict[str, Any]
 
 _DEPTH = 6  # deeper settings do not exist; a dictionary that holds itself would have no end
 
-_HARMLESS = re.compile(r"tokeni[sz](er|ation|e)|key_?words?|(max|min|num|n)_?tokens?", re.IGNORECASE)
+_HARMLESS = re.compile(
+    r"tokeni[sz](er|ation|e)|key_?words?|((max|min|num|n|special|input|output|prompt)_?)+tokens?", re.IGNORECASE
+)
 _SECRET_NAME = re.compile(
-    r"key|token|secret|passw|passphrase|pwd|credential|auth|bearer|cookie|header|signature|session|private|cert|jwt",
+    r"key|token|secret|passw|passphrase|pwd|credential|auth|bearer|cookie|header|signature|session|private|cert|jwt"
+    r"|dsn|conn(ection)?_?str|(?<![a-z])(sig|sas)(?![a-z])",
     re.IGNORECASE,
 )
 _SECRET_TEXT = re.compile(
-    r"\b(sk|pk|rk|hf|gsk|pplx|xox[a-z]|gh[a-z]|github_pat|glpat|nvapi|r8|co|jina|voyage|tgp)[-_][A-Za-z0-9_-]{16,}"
+    r"\b(sk|pk|rk|pplx|xox[a-z]|glpat|nvapi)[-_][A-Za-z0-9_-]{16,}"
+    r"|\b(hf|gsk|gh[a-z]|github_pat|r8|co|jina|tgp)_[A-Za-z0-9_-]{16,}|\b(pa|al)-[A-Za-z0-9_-]{40,}"
     r"|\bAKIA[A-Z0-9]{12,}|\bAIza[\w-]{20,}|\beyJ[\w-]{10,}\.|-----BEGIN|\b(bearer|basic)\s+\S{8,}"
-    r"|(key|token|secret|password)\s*[=:]\s*\S",
+    r"|(key|token|secret|password)\s*[=:]\s*\S|[^\s:/@]:[^\s/@]+@(?!sha)\S",
     re.IGNORECASE,
 )
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _RANDOM = re.compile(r"(?=\D*\d)(?=[^a-zA-Z]*[a-zA-Z])[A-Za-z0-9]{32,}={0,2}")
+_ADDRESS = re.compile(r"(?P<scheme>[^\s/]*://)(\S*@)?(?P<where>[^\s?#]*)\S*")
 _CHECKSUM_NAME = re.compile(r"revision|commit|checksum|digest|sha\d*|hash", re.IGNORECASE)
 _WITHOUT_EFFECT = re.compile(
     r".*client.*|.*cache.*|.*time_?out.*|.*retr(y|ies).*|.*proxy.*|.*rate_?limit.*|.*callbacks?|.*batch.*|chunk_size"
-    r"|(show_)?progress.*|.*progress_?bar|verbose|debug|tags|metadata|n_jobs|(num|n|max)_?(threads?|workers?|concurren.*)"
-    r"|num_proc|multi_process|pool|device|.*base_?url|.*api_base|.*url|.*endpoint|host(name)?|port|.*region(_name)?"
-    r"|organi[sz]ation|.*project(_id)?|user(_agent)?|keep_alive|store|.*_store|n_gpu|num_gpu|main_gpu",
+    r"|(show_)?progress.*|.*progress_?bar|verbose|debug|tags|metadata|validate_.*|wait(_time)?|.*parallel(ism)?"
+    r"|n_jobs|((num|n|max)_?)?(threads?|workers?|concurren.*)|num_proc|multi_process|pool|device|keep_alive"
+    r"|(n|num|main)_gpu(_layers)?|use_m(lock|map)|store|.*_store"
+    r"|.*base_?url|.*api_(base|version|type|transport)|.*url|.*endpoint|host(name)?|port|location|.*region(_name)?"
+    r"|default_query|.*organi[sz]ation(_id)?|.*project(_id)?|.*(account|group|space|tenant)_id|user(_?name|_agent)?",
     re.IGNORECASE,
 )
 
@@ -77,7 +83,7 @@ def class_path(thing: object) -> str:
 def _settings(thing: object, depth: int) -> dict[str, Json]:
     found: dict[str, Json] = {}
     for name, value, default in sorted(_all_settings(thing), key=lambda setting: setting.name):
-        if "model" not in name and _same(value, default):  # a library may change its default model
+        if _same(value, default) and not (isinstance(value, str) and "model" in name):  # its default may change
             continue
         clean = _named(name, value, depth)
         if clean is not None:
@@ -180,22 +186,12 @@ def _mapping(value: Mapping[Any, object], depth: int) -> Json | None:
 
 def _text(text: str) -> str | None:
     """The text, if it can be stored and is no secret; of an address scheme, host and path."""
-    if "://" in text:
-        text = _address(text)
-    if _SECRET_TEXT.search(text) or any(_RANDOM.fullmatch(word) or _UUID.fullmatch(word) for word in text.split()):
+    text = _ADDRESS.sub(r"\g<scheme>\g<where>", text)
+    words = re.split(r"[\s/]+" if "://" in text else r"\s+", text)  # a path on a disk may have a checksum in it
+    if _SECRET_TEXT.search(text) or any(_RANDOM.fullmatch(word) or _UUID.fullmatch(word) for word in words):
         return None
     try:
         text.encode()
     except UnicodeEncodeError:
         return None
     return text
-
-
-def _address(url: str) -> str:
-    """Without user, password, query and fragment."""
-    try:
-        parts = urlsplit(url)
-        host = parts.netloc.rpartition("@")[2]
-    except ValueError:
-        return ""
-    return f"{parts.scheme}://{host}{parts.path}"

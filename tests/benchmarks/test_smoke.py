@@ -1,9 +1,11 @@
 """Every benchmark that needs no data and no model, at a size that takes seconds."""
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,14 @@ def test_plugging_into_langchain_is_measured(monkeypatch, tmp_path):
     assert {row.labels[1] for row in loops} == set(langchain.LOOPS)
     assert all(row.bar == langchain.HELD and row.measured > 0 for row in loops)
     assert concurrency.measured > 0
+
+
+def test_an_event_loop_that_is_held_at_the_very_end_is_noticed():
+    async def hold():
+        await asyncio.sleep(0.02)
+        time.sleep(0.2)
+
+    assert max(asyncio.run(langchain._held(hold))) > 150
 
 
 @pytest.mark.parametrize("side", ["ours", "bare"])

@@ -98,17 +98,16 @@ def test_the_guides_have_the_same_code():
 @pytest.mark.parametrize("language", GUIDES)
 def test_the_diffs_are_those_of_the_examples(language):
     assert blocks(GUIDES[language], "diff") == [
-        difference(f"migrate_{peer}", script) for peer in ("chroma", "qdrant") for script in ("after", "attached")
+        difference(f"{peer}_before.py", f"{peer}_{script}.py")
+        for peer in ("chroma", "qdrant")
+        for script in ("after", "attached")
     ]
 
 
-def difference(example, script):
+def difference(*names):
     """Between the app as it was and a script of ours."""
-    before, after = (
-        (ROOT / "examples" / example / f"{name}.py").read_text(encoding="utf-8").splitlines()
-        for name in ("before", script)
-    )
-    lines = difflib.unified_diff(before, after, "before.py", f"{script}.py", n=1, lineterm="")
+    before, after = ((ROOT / "examples/migrate" / name).read_text(encoding="utf-8").splitlines() for name in names)
+    lines = difflib.unified_diff(before, after, *names, n=1, lineterm="")
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 

@@ -71,11 +71,14 @@ SECRETS = [
     "0123456789abcdef0123456789abcdef",
     "3d0e1f6c-2b4a-4c1d-9e8f-7a6b5c4d3e2f",
     "api_key=correct-horse",
+    "jina_0123456789abcdefABCDEF0123456789",
+    "user:swordfish@models.example:6333/v1",
 ]
 SECRET_NAMES = [
     *("api_key", "openai_api_key", "apiKey", "huggingfacehub_api_token", "hf_token", "client_secret", "password"),
     *("aws_secret_access_key", "aws_access_key_id", "credentials", "credentials_profile_name", "authorization"),
     *("headers", "default_headers", "X-Api-Key", "cookie", "auth", "passphrase", "private_key_path", "signature"),
+    *("sig", "sas", "connection_string", "dsn"),
 ]
 URLS = [
     "https://user:PASSWORD@models.example/v1",
@@ -83,6 +86,8 @@ URLS = [
     "https://models.example/v1?api-key=PASSWORD",
     "https://models.example/v1#PASSWORD",
     "postgresql+psycopg://user:PASSWORD@models.example/v1",
+    "postgresql://user:PASS/PASSWORD@models.example/v1",
+    "jdbc:postgresql://user:PASSWORD@models.example/v1",
 ]
 
 
@@ -115,9 +120,100 @@ def test_what_only_says_where_when_or_how_fast_is_left_out():
     assert public_settings(provider) == public_settings(Provider()) == {"model": "text-embedding-3-small"}
 
 
+KEY = SecretStr("swordfish")
+PROVIDERS = {
+    "OpenAI": (
+        {"model": "m", "dimensions": 256, "deployment": "d"},
+        {
+            "openai_api_key": KEY,
+            "openai_organization": "org-1",
+            "openai_api_base": "https://x",
+            "openai_proxy": "http://x",
+        },
+        {
+            "openai_api_type": "open_ai",
+            "openai_api_version": "2024-02-01",
+            "headers": {"x": "y"},
+            "default_query": {"x": "y"},
+        },
+        {
+            "retry_min_seconds": 1,
+            "retry_max_seconds": 2,
+            "request_timeout": 3,
+            "chunk_size": 4,
+            "show_progress_bar": True,
+        },
+    ),
+    "AzureOpenAI": (
+        {"model": "m", "deployment": "d"},
+        {
+            "azure_endpoint": "https://x",
+            "azure_ad_token": KEY,
+            "azure_ad_token_provider": str,
+            "openai_api_type": "azure",
+        },
+        {"openai_api_version": "2024-02-01", "validate_base_url": True, "openai_api_key": KEY},
+    ),
+    "HuggingFace": (
+        {"model_name": "m", "encode_kwargs": {"normalize_embeddings": True}, "query_encode_kwargs": {"prompt": "q: "}},
+        {"model_kwargs": {"device": "cpu", "token": "swordfish"}, "cache_folder": "/x", "multi_process": True},
+        {"encode_kwargs": {"normalize_embeddings": True, "batch_size": 8}, "show_progress": True},
+    ),
+    "HuggingFaceEndpoint": (
+        {"model": "m", "repo_id": "m", "provider": "hf-inference", "task": "feature-extraction"},
+        {"huggingfacehub_api_token": "swordfish", "client": object(), "async_client": object()},
+    ),
+    "Cohere": (
+        {"model": "m", "truncate": "END", "embedding_types": ["float"]},
+        {"cohere_api_key": KEY, "max_retries": 3, "request_timeout": 4.5, "user_agent": "x", "base_url": "https://x"},
+    ),
+    "Bedrock": (
+        {"model_id": "m", "provider": "cohere", "normalize": True, "model_kwargs": {"dimensions": 256}},
+        {"region_name": "x", "endpoint_url": "https://x", "credentials_profile_name": "swordfish", "config": object()},
+        {"aws_access_key_id": KEY, "aws_secret_access_key": KEY, "aws_session_token": KEY},
+    ),
+    "VertexAI": (
+        {"model_name": "m"},
+        {"project": "x", "location": "x", "request_parallelism": 7, "max_retries": 3, "api_transport": "rest"},
+        {
+            "instance": {"batch_size": 5, "min_batch_size": 5, "lock": object()},
+            "additional_headers": {"x": "swordfish"},
+        },
+    ),
+    "Ollama": (
+        {"model": "m", "num_ctx": 512},
+        {"validate_model_on_init": True, "base_url": "http://x", "num_gpu": 1, "num_thread": 2, "keep_alive": 3},
+    ),
+    "FastEmbed": (
+        {"model_name": "m", "max_length": 512, "doc_embed_type": "passage"},
+        {"threads": 2, "parallel": 0, "batch_size": 8, "cache_dir": "/x"},
+    ),
+    "LlamaCpp": (
+        {"model_path": "m.gguf", "n_ctx": 512},
+        {"n_threads": 2, "n_batch": 8, "n_gpu_layers": 3, "use_mmap": True},
+    ),
+    "Mistral": ({"model": "m"}, {"mistral_api_key": KEY, "wait_time": 30, "max_concurrent_requests": 64}),
+    "Watsonx": (
+        {"model_id": "m", "params": {"truncate_input_tokens": 512}},
+        {"project_id": "x", "space_id": "x", "username": "x", "apikey": KEY, "instance_id": KEY},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_of_the_settings_of_providers_those_are_kept_that_change_vectors(name):
+    """Names of fields as the packages of these providers have them."""
+    expected, *others = PROVIDERS[name]
+    given = dict(expected)
+    for more in others:
+        given |= more
+    assert kept(**given) == expected
+
+
 def test_a_new_setting_of_the_library_changes_nothing():
     class Newer(Provider):
         encoding_format: str = "float"
+        check_model: bool = False
 
     assert public_settings(Newer(model="m")) == public_settings(Provider(model="m"))
     assert public_settings(Newer(encoding_format="base64"))["encoding_format"] == "base64"
@@ -190,16 +286,30 @@ def test_wrapped_secrets_and_bytes_are_never_unwrapped(secret):
 
 @pytest.mark.parametrize("url", URLS)
 def test_an_address_keeps_host_and_path_alone(url):
-    given = kept(model=url)
+    given = kept(model=url, prompt=f"as in {url} and {url}")
     assert given["model"].endswith("://models.example/v1")
+    assert "PASSWORD" not in given["prompt"]
+
+
+def test_an_address_with_a_secret_in_its_path_is_left_out():
+    assert kept(model="https://models.example/0123456789abcdef0123456789abcdef/embed") == {}
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("model", "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"),
+        ("model", "jina-embeddings-v2-base-en"),
+        ("model", "voyage-large-2-instruct"),
+        ("model", "hf-internal-testing/tiny-random-bert"),
+        ("model", "nomic-embed-text:v1.5"),
+        ("model", "embed:latest@sha256"),
+        ("model", "@cf/baai/bge-m3"),
+        ("model", "/models/snapshots/0123456789abcdef0123456789abcdef01234567"),
         ("revision", "0123456789abcdef0123456789abcdef01234567"),
         ("max_tokens", 512),
+        ("truncate_input_tokens", 512),
+        ("add_special_tokens", False),
         ("tokenizer", "cl100k_base"),
         ("tokenizer_name", "bert-base-uncased"),
         ("keyword_weight", 0.5),

@@ -1,6 +1,6 @@
 """Copies the collection into an index that can be written to. Vectors are copied as they are: nothing is embedded."""
 
-from attached import store
+from chroma_attached import store
 
 from retriever import copy_index
 
