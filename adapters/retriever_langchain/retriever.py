@@ -32,7 +32,7 @@ class HybridRetriever(BaseRetriever):
 
     :param index: an open :class:`retriever.Retriever`, or a :class:`~retriever_langchain.RetrieverVectorStore`.
     :param k: how many documents at most.
-    :param mode: ``hybrid``, ``semantic`` or ``keyword``.
+    :param mode: ``hybrid``, ``semantic`` or ``keyword``; by default the vector store's own, ``hybrid`` of an index.
     :param filter: in our filter language, or a filter of qdrant-client.
     :param settings: others of :meth:`retriever.Retriever.search`, such as ``min_cosine`` and ``mmr``.
     """
@@ -41,7 +41,7 @@ class HybridRetriever(BaseRetriever):
 
     index: Retriever | RetrieverVectorStore
     k: int = 4
-    mode: Mode = "hybrid"
+    mode: Mode | None = None
     filter: Any = None
     settings: dict[str, Any] = Field(default_factory=dict)
 
@@ -89,6 +89,8 @@ class HybridRetriever(BaseRetriever):
         return await off_loop(self._search, query, **given)
 
     def _search(self, query: str, **given: Any) -> list[Document]:
-        settings: dict[str, Any] = {"k": self.k, "mode": self.mode, "filter": self.filter, **self.settings, **given}
-        index = self.index.retriever if isinstance(self.index, RetrieverVectorStore) else self.index
+        store = self.index if isinstance(self.index, RetrieverVectorStore) else None
+        index = self.index if isinstance(self.index, Retriever) else self.index.retriever
+        own = {"k": self.k, "mode": self.mode or (store.mode if store else "hybrid"), "filter": self.filter}
+        settings: dict[str, Any] = {**own, **self.settings, **given}
         return [explained(hit) for hit in search(index, query, settings.pop("k"), settings.pop("filter"), settings)]

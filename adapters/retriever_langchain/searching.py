@@ -22,7 +22,7 @@ _ROUNDING = 1e-6
 class Searches(VectorStore):
     """What a vector store over an index can be asked."""
 
-    _mode: Mode
+    mode: Mode
 
     @property
     @abstractmethod
@@ -92,7 +92,7 @@ class Searches(VectorStore):
             if settings.get("min_cosine") is not None:
                 raise InvalidInput("score_threshold and min_cosine say the same: give one of them")
             settings["min_cosine"] = max(-1.0, 2 * _share(score_threshold, "score_threshold") - 1 - _ROUNDING)
-        elif (mode or self._mode) == "keyword" and settings.get("min_cosine") is None:
+        elif (mode or self.mode) == "keyword" and settings.get("min_cosine") is None:
             settings["min_cosine"] = -1.0  # cosines are not computed for keyword search otherwise
         hits = self._search(query, k, filter, mode, settings)
         return [(to_document(hit.chunk), relevance(hit.legs["semantic"].score)) for hit in hits]
@@ -167,7 +167,7 @@ class Searches(VectorStore):
     amax_marginal_relevance_search_by_vector = asynchronous(max_marginal_relevance_search_by_vector)
 
     def _search(self, query: str, k: int, given: FilterLike, mode: Mode | None, settings: dict[str, Any]) -> list[Hit]:
-        return search(self.retriever, query, k, given, {**settings, "mode": mode or self._mode})
+        return search(self.retriever, query, k, given, {**settings, "mode": mode or self.mode})
 
     def _search_by_vector(self, vector: list[float], k: int, given: FilterLike, settings: dict[str, Any]) -> list[Hit]:
         known = ("offset", "depth", "min_cosine", "mmr")

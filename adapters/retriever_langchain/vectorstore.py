@@ -61,7 +61,7 @@ class RetrieverVectorStore(Searches):
         if mode not in get_args(Mode):
             raise InvalidInput(f"unknown mode {mode!r}: hybrid, semantic or keyword")
         self._index = LazyIndex(store, embedding)
-        self._mode = mode
+        self.mode = mode
 
     @property
     def retriever(self) -> Retriever:

@@ -48,6 +48,17 @@ def http_client(server: Server) -> Iterator[chromadb.api.ClientAPI]:
         part._server._session.close()
 
 
+@pytest.fixture(params=["memory", "folder", "server"])
+def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[chromadb.api.ClientAPI]:
+    """A client of chromadb for each of the places."""
+    if request.param == "server":
+        yield request.getfixturevalue("http_client")
+        return
+    opened = chromadb.EphemeralClient() if request.param == "memory" else chromadb.PersistentClient(tmp_path / "db")
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
 def open_store() -> Iterator[Callable[..., ChromaStore]]:
     """Opens stores that the test may leave open."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import uuid
 
-import chromadb
 import numpy as np
 import pytest
 from chroma_samples import chunk_id, keyword, make_chunk, make_manifest, make_record, semantic, vector
@@ -13,16 +12,6 @@ from chroma_samples import chunk_id, keyword, make_chunk, make_manifest, make_re
 from retriever.errors import ConfigurationError, IndexMismatch, StoreError, StoreNotFound
 from retriever.stores import Query
 from retriever_chroma import ChromaStore
-
-
-@pytest.fixture(params=["memory", "folder", "server"])
-def client(request, tmp_path):
-    if request.param == "server":
-        yield request.getfixturevalue("http_client")
-        return
-    client = chromadb.EphemeralClient() if request.param == "memory" else chromadb.PersistentClient(tmp_path / "db")
-    yield client
-    client.close()
 
 
 @pytest.fixture

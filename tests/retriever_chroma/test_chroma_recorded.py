@@ -10,7 +10,6 @@ import sys
 import uuid
 from pathlib import Path
 
-import chromadb
 import numpy as np
 import pytest
 from chroma_functions import Foreign, edit_configuration, foreign, known, our_config, store_collection
@@ -25,16 +24,6 @@ from retriever_chroma.configuration import NAME
 from retriever_chroma.convert import MANIFEST
 
 TEXTS = {"1": "the apple falls", "2": "a banana bends", "3": "error E1234 in the log"}
-
-
-@pytest.fixture(params=["memory", "folder", "server"])
-def client(request, tmp_path):
-    if request.param == "server":
-        yield request.getfixturevalue("http_client")
-        return
-    client = chromadb.EphemeralClient() if request.param == "memory" else chromadb.PersistentClient(tmp_path / "db")
-    yield client
-    client.close()
 
 
 @pytest.fixture

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from retriever import MemoryStore
 from retriever.testing.servers import chroma_server
+from retriever_langchain import RetrieverVectorStore
 
 sys.path.append(str(Path(__file__).parent))  # with --import-mode=importlib pytest leaves it out
+from langchain_samples import Watched
 from places import PLACES, make_store
 
 
@@ -31,3 +34,20 @@ def store(request, tmp_path, chroma):
     yield made
     made.destroy()
     made.close()
+
+
+@pytest.fixture
+def embeddings():
+    return Watched()
+
+
+@pytest.fixture
+def everywhere(store, embeddings):
+    """An empty vector store in each of the places."""
+    return RetrieverVectorStore(store, embeddings)
+
+
+@pytest.fixture
+def vectors(embeddings):
+    """An empty vector store in memory."""
+    return RetrieverVectorStore(MemoryStore(), embeddings)

@@ -317,3 +317,14 @@ class _Open(BaseModel):
 
 class _Without(BaseModel):
     question: str
+
+
+def test_the_mode_is_the_vector_stores_own_unless_one_is_given():
+    with RetrieverVectorStore("memory:", "hashed", mode="keyword") as store:
+        store.add_texts(["ships and cakes", "dogs"])
+        (found,) = HybridRetriever(index=store).invoke("cakes")
+        assert set(found.metadata["retrieval"]["legs"]) == {"keyword"}
+        assert len(HybridRetriever(index=store, mode="semantic").invoke("cakes")) == 2
+        assert len(HybridRetriever(index=store).invoke("cakes", mode="semantic")) == 2
+        both = HybridRetriever(index=store.retriever).invoke("cakes")
+        assert set(both[0].metadata["retrieval"]["legs"]) == {"semantic", "keyword"}

@@ -15,27 +15,9 @@ from langchain_samples import HASHED, MODES, Watched, ids_of, ships, texts_of
 from retriever import (
     FilterError,
     InvalidInput,
-    MemoryStore,
 )
 from retriever.mmr import maximal_marginal_relevance
 from retriever_langchain import RetrieverVectorStore
-
-
-@pytest.fixture
-def embeddings():
-    return Watched()
-
-
-@pytest.fixture
-def everywhere(store, embeddings):
-    """An empty vector store in each of the places."""
-    return RetrieverVectorStore(store, embeddings)
-
-
-@pytest.fixture
-def vectors(embeddings):
-    """An empty vector store in memory."""
-    return RetrieverVectorStore(MemoryStore(), embeddings)
 
 
 class Compass(Watched):

@@ -25,24 +25,6 @@ from retriever import (
 from retriever.embedding import EmbeddingFunction
 from retriever_langchain import EmbeddingFunctionEmbeddings, RetrieverVectorStore
 
-
-@pytest.fixture
-def embeddings():
-    return Watched()
-
-
-@pytest.fixture
-def everywhere(store, embeddings):
-    """An empty vector store in each of the places."""
-    return RetrieverVectorStore(store, embeddings)
-
-
-@pytest.fixture
-def vectors(embeddings):
-    """An empty vector store in memory."""
-    return RetrieverVectorStore(MemoryStore(), embeddings)
-
-
 ODD = [
     "1",
     "d/1",
