@@ -124,7 +124,8 @@ def _check_vectors(store: Store, embedding: EmbeddingFunction, sample: Sequence[
     if len(lost) > MISSES * len(sample):
         problems.append(
             f"{len(lost)} of {len(sample)} chunks are not found by their own vectors, as {lost[0]}: "
-            "the graph is damaged; rebuild it with retriever repair (Chroma in a folder), or retriever copy elsewhere"
+            "the graph is damaged, or cannot reach all of many texts that are nearly alike; rebuild it with retriever "
+            "repair (Chroma in a folder), or retriever copy elsewhere"
         )
     return problems
 
