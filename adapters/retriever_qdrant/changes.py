@@ -33,8 +33,11 @@ class Changes:
         return self.written + self.removed
 
     def are_many(self, points: int) -> bool:
-        """Whether an optimisation is worth the wait.
+        """Whether an optimisation is worth the wait, in which the engine is opened anew and stops all threads.
+
+        Where no more records are there than were written since, no graph holds removed ones.
 
         :param points: how many records there are.
         """
-        return self.written > UNINDEXED or self.removed > max(_VACUUM_RECORDS, _VACUUM_SHARE * points)
+        has_graph = self.written < points
+        return self.written > UNINDEXED or (has_graph and self.removed > max(_VACUUM_RECORDS, _VACUUM_SHARE * points))

@@ -79,10 +79,12 @@ def test_changes_are_counted(store):
     [
         (Changes(UNINDEXED, 0), 10**6, False),
         (Changes(UNINDEXED + 1, 0), 10**6, True),
-        (Changes(0, UNINDEXED), 1_000, False),
-        (Changes(0, UNINDEXED + 1), 1_000, True),
-        (Changes(0, 20_000), 100_000, False),
-        (Changes(0, 20_001), 100_000, True),
+        (Changes(0, 1_000), 1_000, False),
+        (Changes(0, 1_001), 1_000, True),
+        (Changes(0, 2_000), 10_000, False),
+        (Changes(0, 2_001), 10_000, True),
+        (Changes(1_000, 5_000), 1_000, False),  # there is no graph yet
+        (Changes(999, 5_000), 1_000, True),
     ],
 )
 def test_when_optimisation_is_due(changes, points, many):
