@@ -7,9 +7,7 @@ from dataclasses import dataclass
 UNINDEXED = 10_000
 """So many vectors are searched one by one before a graph is built: up to here that takes about a millisecond."""
 
-_VACUUM_RECORDS = (
-    UNINDEXED  # passing over so many takes less than closing and opening the engine, which stops all threads
-)
+_VACUUM_RECORDS = 1_000
 _VACUUM_SHARE = 0.2  # the engine leaves segments alone in which less is deleted
 
 
