@@ -226,7 +226,7 @@ def verify_records(store: Store, embedding: EmbeddingFunction) -> None:
     sample = [key for key in sample if key in vectors]
     if not sample:
         return
-    fresh = embedding.embed_documents([texts[key] for key in sample], warn=False)
+    fresh = embedding.embed_documents([texts[key] for key in sample], warn=False, fresh=True)
     stored = np.stack([vectors[key] for key in sample])
     norms = np.linalg.norm(fresh, axis=1)
     cosine = float(np.median((fresh * stored).sum(axis=1) / np.where(norms, norms, 1)))
@@ -251,8 +251,11 @@ def describe_embedding(recorded: EmbeddingManifest) -> str:
 
     :param recorded: from its manifest.
     """
+    usual = ("warn",)  # what most do with long texts
     settings = {
-        key: _legible(value) for key, value in recorded.config.items() if value is not None and value is not True
+        key: _legible(value)
+        for key, value in recorded.config.items()
+        if value is not None and value is not True and value not in usual
     }
     model = settings.pop("model", None)
     name = f"{_legible(recorded.kind)}:{model}" if model else _legible(recorded.kind)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, cast
@@ -31,7 +32,7 @@ WINDOW_CHARACTERS = 2_000_000
 """A window is full at this size or at WINDOW_DOCUMENTS; a greater document is a window of its own."""
 WINDOW_DOCUMENTS = 2_048
 BATCH = 256
-"""Chunks that are embedded and written together: what a kill can cost."""
+"""Chunks that are embedded and written together: twice as many are what a kill can cost."""
 CALIBRATION_CHUNKS = 10_000
 """The average length is measured on the first so many chunks."""
 DRIFT_CHUNKS = 200
@@ -224,8 +225,7 @@ class IndexRun:
         room = self._parts.embedding.content_tokens("document")
         self.report.truncated += 0 if room is None else sum(tokens > room for tokens in plan.tokens)
         self._progress(self.report)
-        for chunks in _longest_first(plan):
-            self._write(chunks)
+        self._write(_longest_first(plan))
         self._rewrite(plan.changed)
         self._delete(plan.stale)
 
@@ -239,14 +239,33 @@ class IndexRun:
     def _of_source(self) -> Filter:
         return Compare(Reserved.SOURCE, "eq", self._source)
 
-    def _write(self, chunks: Sequence[Chunk]) -> None:
+    def _write(self, batches: Iterable[Sequence[Chunk]]) -> None:
+        """One batch is stored, in another thread, while the next one is embedded."""
+        with ThreadPoolExecutor(1, thread_name_prefix="retriever-store") as storing:
+            before: Future[list[Record]] | None = None
+            try:
+                for chunks in batches:
+                    records = self._embedded(chunks)
+                    if before is not None:
+                        self._note_written(before.result())
+                    before = storing.submit(self._stored, records)
+            finally:
+                if before is not None:  # it is written also where embedding the next one failed
+                    self._note_written(before.result())
+
+    def _embedded(self, chunks: Sequence[Chunk]) -> list[Record]:
         texts = list(dict.fromkeys(chunk.text for chunk in chunks))
         with self.report.timed("embed"):  # what is too long is counted in the report
             vectors = dict(zip(texts, self._parts.embedding.embed_documents(texts, warn=False), strict=True))
+            return [Record(chunk, vectors[chunk.text], self._parts.analyser.terms(chunk.text)) for chunk in chunks]
+
+    def _stored(self, records: Sequence[Record]) -> list[Record]:
+        """Those that were written."""
         with self.report.timed("store"):
-            records = [Record(chunk, vectors[chunk.text], self._parts.analyser.terms(chunk.text)) for chunk in chunks]
             refused = self._upsert(records)
-        written = [record for record in records if record.chunk.id not in refused]
+        return [record for record in records if record.chunk.id not in refused]
+
+    def _note_written(self, written: Sequence[Record]) -> None:
         self._terms += sum(sum(record.terms.values()) for record in written)
         self.report.added += len(written)
         self._progress(self.report)

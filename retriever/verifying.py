@@ -110,7 +110,7 @@ def _check_vectors(store: Store, embedding: EmbeddingFunction, sample: Sequence[
     sample = [chunk for chunk in sample if store.key(chunk.id) in vectors]
     if not sample:
         return problems
-    fresh = embedding.embed_documents([chunk.text for chunk in sample])
+    fresh = embedding.embed_documents([chunk.text for chunk in sample], fresh=True)
     norms = np.linalg.norm(fresh, axis=1, keepdims=True)
     fresh = np.divide(fresh, norms, out=np.zeros_like(fresh), where=norms > 0)
     stored = np.stack([vectors[store.key(chunk.id)] for chunk in sample])

@@ -57,7 +57,7 @@ def manifest():
 
 def test_a_manifest_says_what_built_the_index(manifest):
     assert manifest.embedding.kind == "shifty"
-    assert manifest.embedding.config == {"model": "sand", "pooling": None}
+    assert manifest.embedding.config == {"model": "sand", "pooling": None, "too_long": "warn"}
     assert manifest.embedding.fingerprint["kind"] == "shifty"
     assert manifest.embedding.dimension == 3
     assert np.shape(manifest.embedding.canaries) == (len(CANARIES), 3)

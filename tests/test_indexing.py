@@ -1,6 +1,7 @@
 """Indexing: the store is the ledger. Every test runs on the exact store and on the embedded one."""
 
 import random
+from threading import Event
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from retriever import (
     Unloaded,
 )
 from retriever.embedding.hashed import HashedEmbedding
+from retriever.indexing import BATCH
 from retriever.metadata import record_hash
 
 SMALL = ChunkerConfig(size=24, overlap=4)
@@ -508,7 +510,7 @@ class Choosy(MemoryStore):
 def test_a_record_that_the_store_refuses_is_reported_and_the_rest_is_written(counting):
     store = Choosy()
     with Retriever.open(store, embedding="counting") as retriever:
-        documents = [Document(f"d{n}", f"text number {n}") for n in range(400)] + [Document("big", "huge thing")]
+        documents = [Document(f"d{n}", f"text {n}") for n in range(400)] + [Document("big", "huge thing")]
         report = retriever.index(documents)
         assert report.added == store.count() == 400
         ((item, reason),) = report.failed
@@ -516,3 +518,57 @@ def test_a_record_that_the_store_refuses_is_reported_and_the_rest_is_written(cou
         assert "too large" in reason
         again = retriever.index(documents)
         assert (again.skipped, again.added, len(again.failed)) == (400, 0, 1)
+
+
+def test_a_batch_is_stored_while_the_next_one_is_embedded():
+    """Each waits for the other to have begun: one after the other they would wait in vain."""
+    embedding_again, storing = Event(), Event()
+
+    class Embedding(HashedEmbedding):
+        batches = 0
+
+        def embed_documents(self, texts, **options):
+            self.batches += 1
+            if self.batches == 3:  # after the canaries and the first batch
+                embedding_again.set()
+                assert storing.wait(20)
+            return super().embed_documents(texts, **options)
+
+    class Store(MemoryStore):
+        def upsert(self, records):
+            storing.set()
+            assert embedding_again.wait(20)
+            super().upsert(records)
+
+    with Retriever.open(Store(), embedding=Embedding()) as retriever:
+        report = retriever.index(Document(f"d{n}", f"text {n}") for n in range(3 * BATCH))
+        assert (report.added, retriever.store.count()) == (3 * BATCH, 3 * BATCH)
+
+
+def test_what_was_embedded_is_stored_where_embedding_the_next_batch_fails():
+    class Failing(HashedEmbedding):
+        batches = 0
+
+        def embed_documents(self, texts, **options):
+            self.batches += 1
+            if self.batches == 4:
+                raise EmbeddingError("the provider is gone")
+            return super().embed_documents(texts, **options)
+
+    with Retriever.open("memory:", embedding=Failing()) as retriever:
+        with pytest.raises(EmbeddingError, match="is gone"):
+            retriever.index(Document(f"d{n}", f"text {n}") for n in range(4 * BATCH))
+        assert retriever.store.count() == 2 * BATCH
+
+
+def test_a_store_that_fails_ends_the_run_with_its_error():
+    class Failing(MemoryStore):
+        def upsert(self, records):
+            if self.count() >= BATCH:
+                raise StoreError("the disk is full")
+            super().upsert(records)
+
+    with Retriever.open(Failing(), embedding="hashed") as retriever:
+        with pytest.raises(StoreError, match="disk is full"):
+            retriever.index(Document(f"d{n}", f"text {n}") for n in range(5 * BATCH))
+        assert retriever.store.count() == BATCH

@@ -5,21 +5,27 @@ from __future__ import annotations
 import threading
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict
 
+from retriever.embedding.cache import EmbeddingCache, default_cache, text_keys
+from retriever.embedding.parts import split_texts, weighted_means
 from retriever.errors import ConfigurationError, EmbeddingError, InvalidInput
 from retriever.metadata import check_text
 from retriever.tokeniser import Tokeniser
 from retriever.types import FloatMatrix, FloatVector
 
 Role = Literal["document", "query"]
+
+TooLong = Literal["warn", "error", "split"]
+"""What becomes of a text that is longer than the model reads."""
 
 CANARIES = (
     "The quick brown fox jumps over the lazy dog.",
@@ -39,6 +45,10 @@ class EmbeddingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    too_long: TooLong = "warn"
+    """What becomes of a text that is longer than the model reads: ``warn`` embeds its beginning and says so, ``error``
+    refuses it, ``split`` embeds its parts and takes their mean, weighted by tokens."""
+
 
 class EmbeddingFunction(ABC):
     """Turns texts into vectors.
@@ -53,8 +63,8 @@ class EmbeddingFunction(ABC):
             def _embed(self, texts, role):
                 return [[len(text), text.count(" ")] for text in texts]
 
-    Batching, order and checks are done here, once. The methods may be called from several threads; ``_embed`` is
-    called by one at a time, unless it says ``is_concurrent``.
+    Batching, order, length, checks and the cache are done here, once. The methods may be called from several threads;
+    ``_embed`` is called by one at a time, unless it says ``is_concurrent``.
     """
 
     kind: ClassVar[str]
@@ -66,11 +76,19 @@ class EmbeddingFunction(ABC):
     has_name: ClassVar[bool] = True
     """Whether :attr:`name` leads to it: not to what wraps an object of another library."""
 
+    is_cached: bool = True
+    """Whether vectors are kept in the user's cache: not where making them is as quick, nor where the fingerprint does
+    not say all that makes them."""
+
     is_concurrent: ClassVar[bool] = False
     """Whether ``_embed`` may be called from several threads at once: so it should where it waits for a server."""
 
     batch_size: int = 32
     """How many texts ``_embed`` is given at most; texts of one batch have about the same length."""
+
+    batch_tokens: int | None = None
+    """How many tokens these have at most, the shorter ones counted as long as the longest; None for any number. A
+    single text may have more."""
 
     def __init__(self, config: EmbeddingConfig | None = None) -> None:
         self.config = config if config is not None else self.Config()
@@ -92,13 +110,24 @@ class EmbeddingFunction(ABC):
         return None
 
     @abstractmethod
-    def _embed(self, texts: Sequence[str], role: Role) -> ArrayLike:
+    def _embed(self, texts: Any, role: Role) -> ArrayLike:  # noqa: ANN401 - or what _prepare made of them
         """One vector for each text, in order.
 
-        :param texts: 1 to ``batch_size`` texts, each valid UTF-8; they may be blank.
+        :param texts: 1 to ``batch_size`` texts, each valid UTF-8, a sequence; they may be blank.
         :param role: whether the texts are documents or queries.
         :return: numbers of shape ``(len(texts), dimension)``.
         """
+
+    def _prepare(self, texts: Sequence[str], role: Role) -> Any:  # noqa: ANN401
+        """What ``_embed`` is given for a batch, by default the texts. May tokenise them.
+
+        Called in another thread while ``_embed`` works on the batch before.
+
+        :param texts: 1 to ``batch_size`` texts.
+        :param role: whether the texts are documents or queries.
+        """
+        del role
+        return texts
 
     @classmethod
     def from_name(cls, name: str) -> EmbeddingFunction:
@@ -148,27 +177,30 @@ class EmbeddingFunction(ABC):
     @cached_property
     def fingerprint(self) -> dict[str, str]:
         """What makes vectors comparable. Two functions with equal fingerprints give the same vectors."""
-        settings = {key: str(value) for key, value in self.config.model_dump(mode="json").items()}
-        return {"kind": self.kind, "dimension": str(self.dimension), **settings}
+        settings = {key: str(value) for key, value in self.config.model_dump(mode="json").items() if key != "too_long"}
+        return {"kind": self.kind, "dimension": str(self.dimension), **settings, **self._splitting}
 
-    def embed_documents(self, texts: Sequence[str], *, warn: bool = True) -> FloatMatrix:
+    def embed_documents(self, texts: Sequence[str], *, warn: bool = True, fresh: bool = False) -> FloatMatrix:
         """Vectors of documents.
 
-        :param texts: any number, in any order; longest first are embedded together, results come in order.
+        :param texts: any number, in any order; longest first are embedded together, results come in order. Equal ones
+            are embedded once.
         :param warn: give a :class:`TruncationWarning` where a text is longer than the model reads.
+        :param fresh: take none from the cache.
         :return: float32, shape ``(len(texts), dimension)``.
-        :raises InvalidInput: for a text with a lone surrogate.
+        :raises InvalidInput: for a text with a lone surrogate, or one that is too long where the settings say so.
         :raises EmbeddingError: where ``_embed`` returned something unusable.
         """
-        return self._embed_all(texts, "document", warn)
+        return self._embed_all(texts, "document", warn, fresh)
 
-    def embed_queries(self, texts: Sequence[str], *, warn: bool = True) -> FloatMatrix:
+    def embed_queries(self, texts: Sequence[str], *, warn: bool = True, fresh: bool = False) -> FloatMatrix:
         """Vectors of queries; otherwise as :meth:`embed_documents`.
 
         :param texts: any number.
         :param warn: as for documents.
+        :param fresh: as for documents.
         """
-        return self._embed_all(texts, "query", warn)
+        return self._embed_all(texts, "query", warn, fresh)
 
     def embed_query(self, text: str) -> FloatVector:
         """Vector of one query.
@@ -180,24 +212,121 @@ class EmbeddingFunction(ABC):
         return vector
 
     def canaries(self) -> FloatMatrix:
-        """Vectors of :data:`CANARIES`, to be compared with those that a manifest keeps."""
-        documents, queries = CANARIES[:-1], CANARIES[-1:]
-        return np.concatenate([self.embed_documents(documents, warn=False), self.embed_queries(queries, warn=False)])
+        """Vectors of :data:`CANARIES`, to be compared with those that a manifest keeps. Never from the cache."""
+        documents = self.embed_documents(CANARIES[:-1], warn=False, fresh=True)
+        return np.concatenate([documents, self.embed_queries(CANARIES[-1:], warn=False, fresh=True)])
 
-    def _embed_all(self, texts: Sequence[str], role: Role, warn: bool) -> FloatMatrix:
+    def _embed_all(self, texts: Sequence[str], role: Role, warn: bool, fresh: bool) -> FloatMatrix:
         if isinstance(texts, str):
             raise InvalidInput("a list of texts is needed, not one string")
         for i, text in enumerate(texts):
             check_text(text, f"text {i} to embed")
-        lengths = self._lengths(texts, role, warn)
+        rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        unique = list(rows)
+        cache = default_cache() if self.is_cached and not fresh else None
+        cut: list[str] = []
+        compute = partial(self._computed, role=role, cut=cut)
+        result = compute(unique) if cache is None else self._remembered(unique, role, cache, compute, cut)
+        if cut and warn:
+            warnings.warn(
+                f"{self.name} reads {self.content_tokens(role)} tokens: the end of {len(cut)} of {len(texts)} {role} "
+                "texts is not embedded",
+                TruncationWarning,
+                stacklevel=3,
+            )
+        return result if len(unique) == len(texts) else result[[rows[text] for text in texts]]
+
+    def _remembered(
+        self,
+        texts: Sequence[str],
+        role: Role,
+        cache: EmbeddingCache,
+        compute: Callable[[Sequence[str]], FloatMatrix],
+        cut: list[str],
+    ) -> FloatMatrix:
+        """What the cache has is not computed again. Texts that were cut are not kept: each time is told of."""
+        result = np.empty((len(texts), self.dimension), dtype=np.float32)
+        keys = text_keys(self.fingerprint, role, texts)
+        missing = cache.find(keys, result)
+        if missing:
+            result[missing] = compute([texts[row] for row in missing])
+            without = set(cut)
+            kept = [row for row in missing if texts[row] not in without]
+            cache.add([keys[row] for row in kept], result[kept])
+        return result
+
+    def _computed(self, texts: Sequence[str], role: Role, cut: list[str]) -> FloatMatrix:
+        """Vectors of distinct texts; those whose end is not embedded are added to ``cut``."""
+        lengths = self._lengths(texts, role)
+        room = self.content_tokens(role)
+        long = [row for row, length in enumerate(lengths) if room is not None and length > room]
+        if not long:
+            return self._in_batches(texts, role, lengths)
+        if self.config.too_long == "error":
+            first = long[0]
+            raise InvalidInput(
+                f"{self.name} reads {room} tokens, and the {role} {texts[first][:60]!r} has {lengths[first]}: cut it, "
+                "or make the embedding function with too_long='split'"
+            )
+        if self.config.too_long == "split":
+            return self._in_parts(texts, role, lengths, set(long))
+        cut += [texts[row] for row in long]
+        return self._in_batches(texts, role, lengths)
+
+    def _in_parts(self, texts: Sequence[str], role: Role, lengths: Sequence[int], long: set[int]) -> FloatMatrix:
+        """Long texts as the mean of their parts, weighted by tokens, and as long as the parts are on average."""
+        parts = split_texts([texts[row] for row in sorted(long)], self, role)
+        rows, pieces, tokens = [], [], []
+        for row, text in enumerate(texts):
+            for part, length in next(parts) if row in long else [(text, lengths[row])]:
+                rows.append(row)
+                pieces.append(part)
+                tokens.append(length)
+        return weighted_means(self._in_batches(pieces, role, tokens), rows, tokens)
+
+    def _in_batches(self, texts: Sequence[str], role: Role, lengths: Sequence[int]) -> FloatMatrix:
+        """The longest first, so that batches are of like length and what needs most memory is met at once."""
         order = sorted(range(len(texts)), key=lambda i: -lengths[i])
         result = np.empty((len(texts), self.dimension), dtype=np.float32)
-        for start in range(0, len(order), self.batch_size):
-            rows = order[start : start + self.batch_size]
+        batches = list(self._batches(order, lengths))
+        for rows, prepared in self._prepared(batches, texts, role):
             with nullcontext() if self.is_concurrent else self._embedding:
-                vectors = self._embed([texts[row] for row in rows], role)
+                vectors = self._embed(prepared, role)
             result[rows] = self._checked(vectors, [texts[row] for row in rows])
         return result
+
+    def _batches(self, order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+        batch: list[int] = []
+        for row in order:
+            longest = lengths[batch[0]] if batch else 0
+            is_heavy = self.batch_tokens is not None and longest * (len(batch) + 1) > self.batch_tokens
+            if batch and (len(batch) == self.batch_size or is_heavy):
+                yield batch
+                batch = []
+            batch.append(row)
+        if batch:
+            yield batch
+
+    def _prepared(
+        self, batches: Sequence[list[int]], texts: Sequence[str], role: Role
+    ) -> Iterator[tuple[list[int], Any]]:
+        """Each batch with what ``_embed`` takes; the next one is made while the caller works on this one."""
+        if type(self)._prepare is EmbeddingFunction._prepare or len(batches) < 2:
+            yield from ((rows, self._prepare([texts[row] for row in rows], role)) for rows in batches)
+            return
+        with ThreadPoolExecutor(1, thread_name_prefix="retriever-prepare") as ahead:
+            made = [ahead.submit(self._prepare, [texts[row] for row in rows], role) for rows in batches[:1]]
+            for n, rows in enumerate(batches):
+                prepared = made[n].result()
+                made[n] = None  # type: ignore[call-overload]  # let go of it
+                if n + 1 < len(batches):
+                    made.append(ahead.submit(self._prepare, [texts[row] for row in batches[n + 1]], role))
+                yield rows, prepared
+
+    @property
+    def _splitting(self) -> dict[str, str]:
+        """What the fingerprint says of long texts: only their parts have other vectors."""
+        return {"too_long": "split"} if self.config.too_long == "split" else {}
 
     def _checked(self, vectors: ArrayLike, texts: Sequence[str]) -> FloatMatrix:
         wanted = (len(texts), self.dimension)
@@ -223,17 +352,8 @@ class EmbeddingFunction(ABC):
             return None
         return self.max_tokens - self.tokeniser.special_tokens - self.prompt_tokens(role)
 
-    def _lengths(self, texts: Sequence[str], role: Role, warn: bool) -> list[int]:
-        """Length of each text, in tokens where they can be counted; warns of those that are too long."""
-        room = self.content_tokens(role)
-        if room is None or self.tokeniser is None:
+    def _lengths(self, texts: Sequence[str], role: Role) -> list[int]:
+        """Length of each text, in tokens where they can be counted."""
+        if self.content_tokens(role) is None or self.tokeniser is None:
             return [len(text) for text in texts]
-        lengths = [len(encoding) for encoding in self.tokeniser.encode_batch(texts)]
-        too_long = sum(length > room for length in lengths)
-        if too_long and warn:
-            warnings.warn(
-                f"{self.name} reads {room} tokens: the end of {too_long} of {len(texts)} {role} texts is not embedded",
-                TruncationWarning,
-                stacklevel=4,
-            )
-        return lengths
+        return [len(encoding) for encoding in self.tokeniser.encode_batch(texts)]

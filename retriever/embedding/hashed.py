@@ -31,6 +31,7 @@ class HashedEmbedding(EmbeddingFunction):
     """
 
     kind = "hashed"
+    is_cached = False
     Config = HashedConfig
     batch_size = 1024
     tokeniser = WordTokeniser()

@@ -107,8 +107,8 @@ def test_order_is_kept_and_batches_are_small_and_of_like_length(some):
     assert batches.embed_documents(some)[:, 0].tolist() == [len(text) for text in some]
     assert all(role == "document" and 1 <= len(batch) <= 3 for role, batch in batches.given)
     flat = [text for _, batch in batches.given for text in batch]
-    assert sorted(flat) == sorted(some)
-    assert [len(text) for text in flat] == sorted(map(len, some), reverse=True)
+    assert sorted(flat) == sorted(set(some))  # equal ones are embedded once
+    assert [len(text) for text in flat] == sorted(map(len, set(some)), reverse=True)
 
 
 def test_documents_and_queries_are_told_apart():

@@ -1,0 +1,242 @@
+"""The embedding cache: exact, apart by what makes a vector, bounded, and never in the way."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sqlite3
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retriever.embedding import EmbeddingConfig, EmbeddingFunction
+from retriever.embedding.cache import SETTING, EmbeddingCache, default_cache, text_keys
+from retriever.errors import ConfigurationError
+
+PRINT = {"kind": "test", "dimension": "3"}
+
+
+class Slow(EmbeddingFunction):
+    """Counts what it is asked for; documents and queries differ."""
+
+    kind = "slow"
+    dimension = 3
+
+    class Config(EmbeddingConfig):
+        flavour: str = "plain"
+
+    def __init__(self, config=None):
+        super().__init__(config)
+        self.given = []
+
+    def _embed(self, texts, role):
+        self.given += [(role, text) for text in texts]
+        return [[len(text), role == "query", 0.1] for text in texts]
+
+
+@pytest.fixture(autouse=True)
+def switched_on(monkeypatch, tmp_path):
+    monkeypatch.setenv("RETRIEVER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv(SETTING, "100")
+    yield
+    monkeypatch.setenv(SETTING, "100")
+    default_cache().close()
+
+
+@pytest.fixture
+def cache(tmp_path):
+    made = EmbeddingCache(tmp_path / "own" / "vectors.sqlite", 10**8)
+    yield made
+    made.close()
+
+
+def test_a_text_is_embedded_once_ever_and_comes_back_exactly():
+    first = Slow()
+    vectors = first.embed_documents(["a", "bb", "a"])
+    assert sorted(first.given) == [("document", "a"), ("document", "bb")]
+    second = Slow()
+    assert (second.embed_documents(["bb", "ccc", "a"])[[2, 0]] == vectors[:2]).all()
+    assert second.given == [("document", "ccc")]
+
+
+def test_documents_and_queries_and_two_models_never_share_a_vector():
+    Slow().embed_documents(["a"])
+    query = Slow()
+    assert query.embed_query("a")[1] == 1
+    assert query.given == [("query", "a")]
+    other = Slow(Slow.Config(flavour="vanilla"))
+    other.embed_documents(["a"])
+    assert other.given == [("document", "a")]
+
+
+def test_canaries_and_fresh_vectors_are_never_from_the_cache():
+    Slow().canaries()
+    again = Slow()
+    again.canaries()
+    assert len(again.given) == 4
+    again.embed_documents(["The quick brown fox jumps over the lazy dog."], fresh=True)
+    assert len(again.given) == 5
+
+
+def test_the_setting_switches_it_off_and_must_be_a_number(monkeypatch, tmp_path):
+    monkeypatch.setenv(SETTING, "0")
+    assert default_cache() is None
+    for _ in range(2):
+        function = Slow()
+        function.embed_documents(["a"])
+        assert function.given == [("document", "a")]
+    assert not (tmp_path / "cache").exists()
+    monkeypatch.setenv(SETTING, "many")
+    with pytest.raises(ConfigurationError, match=f"{SETTING} is 'many'"):
+        Slow().embed_documents(["a"])
+
+
+def test_nothing_but_hashes_and_vectors_is_on_the_disk(tmp_path):
+    Slow().embed_documents(["a very private sentence"])
+    raw = b"".join(file.read_bytes() for file in (tmp_path / "cache").iterdir())
+    assert raw
+    assert b"private" not in raw
+
+
+vectors = st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=3, max_size=3)
+
+
+@given(st.dictionaries(st.text(), vectors, max_size=30), st.lists(st.text(), max_size=10))
+def test_what_was_added_is_found_bit_for_bit_and_nothing_else(tmp_path_factory, known, others):
+    cache = EmbeddingCache(tmp_path_factory.mktemp("cache") / "vectors.sqlite", 10**8)
+    keys = text_keys(PRINT, "document", list(known))
+    cache.add(keys, np.array(list(known.values()), np.float32).reshape(len(known), 3))
+    asked = [*known, *others]
+    rows = np.full((len(asked), 3), 7, np.float32)
+    missing = cache.find(text_keys(PRINT, "document", asked), rows)
+    assert missing == [row for row, text in enumerate(asked) if text not in known]
+    for row, text in enumerate(asked):
+        wanted = known.get(text, [7, 7, 7])
+        assert rows[row].tobytes() == np.array(wanted, np.float32).tobytes()
+    cache.close()
+
+
+def test_keys_depend_on_every_part():
+    keys = {
+        *text_keys(PRINT, "document", ["a", "b"]),
+        *text_keys(PRINT, "query", ["a", "b"]),
+        *text_keys({**PRINT, "pooling": "cls"}, "document", ["a", "b"]),
+    }
+    assert len(keys) == 6
+    assert text_keys(dict(reversed(PRINT.items())), "query", ["a"]) == text_keys(PRINT, "query", ["a"])
+
+
+def test_it_stays_within_its_limit_and_drops_what_was_not_used(tmp_path, monkeypatch):
+    limit = 400_000
+    cache = EmbeddingCache(tmp_path / "vectors.sqlite", limit)
+    day = 20_000
+    monkeypatch.setattr("retriever.embedding.cache._today", lambda: day)
+    kept = text_keys(PRINT, "document", [f"kept {n}" for n in range(20)])
+    cache.add(kept, np.ones((20, 100), np.float32))
+    found = np.empty((20, 100), np.float32)
+    for turn in range(30):
+        day += 1
+        names = text_keys(PRINT, "document", [f"{turn} {n}" for n in range(100)])
+        cache.add(names, np.zeros((100, 100), np.float32))
+        assert cache.find(kept, found) == [], turn
+    with sqlite3.connect(tmp_path / "vectors.sqlite") as database:
+        (pages,), (size,) = (
+            database.execute("pragma page_count").fetchone(),
+            database.execute("pragma page_size").fetchone(),
+        )
+        (count,) = database.execute("select count(*) from vectors").fetchone()
+    assert pages * size < 1.5 * limit
+    assert 300 < count < 1_000
+    cache.close()
+
+
+def test_another_dimension_under_a_key_is_not_taken(cache):
+    (key,) = text_keys(PRINT, "document", ["a"])
+    cache.add([key], np.ones((1, 4), np.float32))
+    assert cache.find([key], np.empty((1, 3), np.float32)) == [0]
+
+
+def test_clearing(cache):
+    (key,) = text_keys(PRINT, "document", ["a"])
+    cache.add([key], np.ones((1, 3), np.float32))
+    cache.clear()
+    assert cache.find([key], np.empty((1, 3), np.float32)) == [0]
+
+
+@pytest.mark.parametrize("damage", [b"not a database at all" * 100, None])
+def test_a_file_that_is_no_cache_is_told_of_once_and_work_goes_on(tmp_path, damage):
+    path = tmp_path / "cache" / "embeddings.sqlite"
+    path.parent.mkdir()
+    if damage is None:
+        path.mkdir()
+    else:
+        path.write_bytes(damage)
+    function = Slow()
+    with pytest.warns(RuntimeWarning, match=r"embeddings\.sqlite is not used"):
+        function.embed_documents(["a"])
+    function.embed_documents(["a"])
+    assert function.given == [("document", "a")] * 2
+
+
+def _fill(path, start):
+    cache = EmbeddingCache(path, 10**8)
+    for turn in range(20):
+        numbers = range(start + turn * 50, start + turn * 50 + 100)  # half of them twice
+        keys = text_keys(PRINT, "document", [str(n) for n in numbers])
+        cache.add(keys, np.array([[n, n, n] for n in numbers], np.float32))
+    cache.close()
+
+
+def test_processes_share_it(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    path = tmp_path / "vectors.sqlite"
+    children = [context.Process(target=_fill, args=(path, n * 500)) for n in range(3)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(60)
+    assert [child.exitcode for child in children] == [0, 0, 0]
+    cache = EmbeddingCache(path, 10**8)
+    rows = np.empty((2_050, 3), np.float32)
+    assert cache.find(text_keys(PRINT, "document", [str(n) for n in range(2_050)]), rows) == []
+    assert (rows[:, 0] == np.arange(2_050)).all()
+    cache.close()
+
+
+def test_threads_share_it(cache):
+    errors = []
+
+    def work(start):
+        try:
+            for turn in range(20):
+                names = [str(n) for n in range(start + turn, start + turn + 30)]
+                keys, rows = text_keys(PRINT, "query", names), np.empty((30, 3), np.float32)
+                for row in cache.find(keys, rows):
+                    rows[row] = float(names[row])
+                cache.add(keys, rows)
+                assert rows[:, 0].tolist() == [float(name) for name in names]
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(n * 10,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_opens_it_anew(cache):
+    (key,) = text_keys(PRINT, "document", ["a"])
+    cache.add([key], np.ones((1, 3), np.float32))
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    child = context.Process(target=lambda: queue.put(cache.find([key], np.empty((1, 3), np.float32))))
+    child.start()
+    child.join(30)
+    assert queue.get() == []
+    assert cache.find([key], np.empty((1, 3), np.float32)) == []
