@@ -38,7 +38,8 @@ from retriever.opening import PathInput, recorded_embedding, resolve_store, sour
 from retriever.planning import check_source
 from retriever.recalibrating import calibrate_attached, recalibrate
 from retriever.report import IndexReport
-from retriever.searching import DEPTH, Searcher, SearchOptions, SearchSettings, check_query, check_vector
+from retriever.reranking import RerankInput
+from retriever.searching import DEPTH, RERANK_DEPTH, Searcher, SearchOptions, SearchSettings, check_query, check_vector
 from retriever.stores import Store
 from retriever.types import Chunk, Document, Hit, Mode
 from retriever.upserting import UpsertRun
@@ -219,6 +220,8 @@ class Retriever:
         fusion: Method = "relative",
         keyword_weight: float | None = None,
         min_cosine: float | None = None,
+        rerank: RerankInput | None = None,
+        rerank_depth: int = RERANK_DEPTH,
         mmr: float | None = None,
     ) -> list[Hit]:
         """Find chunks.
@@ -233,6 +236,9 @@ class Retriever:
         :param keyword_weight: share of the keyword leg, from 0 to 1. By default by how much of the corpus the model
             can read, see :func:`retriever.fusion.keyword_weight`.
         :param min_cosine: leave out what is less similar to the query than this raw cosine, from -1 to 1.
+        :param rerank: a reranker, which reads the best candidates together with the query and orders them anew; or
+            the name of one: a cross-encoder by hub name or folder, or ``late-interaction:NAME``.
+        :param rerank_depth: how many candidates it reads.
         :param mmr: reorder for variety by maximal marginal relevance: 1 is relevance alone, 0 variety alone.
         :return: best first; each with its rank and raw score in both legs and the terms that matched.
         :raises InvalidInput: for an empty query or an option out of range.
@@ -248,6 +254,8 @@ class Retriever:
             fusion=fusion,
             keyword_weight=keyword_weight,
             min_cosine=min_cosine,
+            rerank=rerank,
+            rerank_depth=rerank_depth,
             mmr=mmr,
         )[0]
 

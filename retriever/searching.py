@@ -15,12 +15,15 @@ from retriever.fusion import Fused, Method, fuse, relative_scores
 from retriever.keyword.analyser import Analyser
 from retriever.metadata import check_text
 from retriever.mmr import maximal_marginal_relevance
+from retriever.reranking import Reranker, RerankInput, resolve_reranker
 from retriever.stores import Candidate, Query, Store
 from retriever.types import Chunk, FloatVector, Hit, Leg, Mode
 
 DEPTH = 200
 """Candidates a leg, by default."""
 MOST_DEPTH = 100_000
+RERANK_DEPTH = 50
+"""Candidates that a reranker reads, by default."""
 
 
 class SearchSettings(TypedDict, total=False):
@@ -33,6 +36,8 @@ class SearchSettings(TypedDict, total=False):
     fusion: Method
     keyword_weight: float | None
     min_cosine: float | None
+    rerank: RerankInput | None
+    rerank_depth: int
     mmr: float | None
 
 
@@ -52,6 +57,8 @@ class SearchOptions:
     keyword_weight: float
     min_cosine: float | None
     mmr: float | None
+    rerank: Reranker | None = None
+    rerank_depth: int = RERANK_DEPTH
 
     def __post_init__(self) -> None:
         _check(_whole(self.k) and self.k >= 1, f"k is {self.k!r}: it is a whole number, at least 1")
@@ -74,6 +81,16 @@ class SearchOptions:
         _check(
             self.min_cosine is None or _within(self.min_cosine, -1, 1),
             f"min_cosine is {self.min_cosine!r}: a cosine is from -1 to 1",
+        )
+
+        _check(
+            _whole(self.rerank_depth) and 1 <= self.rerank_depth <= MOST_DEPTH,
+            f"rerank_depth is {self.rerank_depth!r}: it is a whole number from 1 to {MOST_DEPTH:,}",
+        )
+        _check(
+            self.rerank is None or self.offset + self.k <= self.rerank_depth,
+            f"offset + k is {self.offset + self.k}, but only {self.rerank_depth} candidates are reranked: raise "
+            "rerank_depth, and keep it the same for all pages",
         )
 
     @classmethod
@@ -99,6 +116,8 @@ class SearchOptions:
             keyword_weight=default_weight if weight is None else weight,
             min_cosine=settings.get("min_cosine"),
             mmr=settings.get("mmr"),
+            rerank=None if (reranker := settings.get("rerank")) is None else resolve_reranker(reranker),
+            rerank_depth=settings.get("rerank_depth", RERANK_DEPTH),
         )
 
     @property
@@ -186,14 +205,19 @@ class Searcher:
         if options.min_cosine is not None and vector is not None:
             cosines |= self._cosines([f.key for f in ranked if f.key not in cosines], vector)
             ranked = [fused for fused in ranked if cosines.get(fused.key, -2.0) >= options.min_cosine]
+        reranked: list[Fused] = []
+        if options.rerank is not None:
+            ranked = reranked = self._reranked(query, ranked[: options.rerank_depth], options.rerank)
         if options.mmr is not None:
-            ranked = self._diversified(ranked[: options.depth], options.mmr, options.mode)
+            ranked = self._diversified(
+                ranked[: options.depth], options.mmr, is_cosine=options.mode == "semantic" and not reranked
+            )
         page = ranked[options.offset : options.offset + options.k]
         chunks = self.store.fetch([fused.key for fused in page])
         page = [fused for fused in page if fused.key in chunks]
         if options.mode == "hybrid" and vector is not None:
             cosines |= self._cosines([fused.key for fused in page if fused.key not in cosines], vector)
-        explain = _Explainer(legs.semantic, legs.keyword, cosines, options.mode)
+        explain = _Explainer(legs.semantic, legs.keyword, cosines, reranked, options.mode)
         return [explain.hit(f, chunks[f.key], self.analyser.shared(chunks[f.key].text, terms)) for f in page]
 
     def _cosines(self, keys: Sequence[str], vector: FloatVector) -> dict[str, float]:
@@ -204,14 +228,21 @@ class Searcher:
         found = self.store.vectors(keys)
         return {key: min(1.0, max(-1.0, float(stored @ unit))) for key, stored in found.items()}  # rounding goes beyond
 
-    def _diversified(self, ranked: Sequence[Fused], balance: float, mode: Mode) -> list[Fused]:
-        """In MMR order. Relevance is the cosine in semantic mode, else the score stretched to 0 … 1."""
+    def _reranked(self, query: str, ranked: Sequence[Fused], reranker: Reranker) -> list[Fused]:
+        """In the reranker's order, with its scores; the earlier one first among equals."""
+        chunks = self.store.fetch([fused.key for fused in ranked])
+        there = [fused.key for fused in ranked if fused.key in chunks]
+        scores = reranker.score(query, [chunks[key].text for key in there]).tolist()
+        return sorted((Fused(key, score) for key, score in zip(there, scores, strict=True)), key=lambda f: -f.score)
+
+    def _diversified(self, ranked: Sequence[Fused], balance: float, *, is_cosine: bool) -> list[Fused]:
+        """In MMR order. Relevance is the cosine where the score is one, else the score stretched to 0 … 1."""
         vectors = self.store.vectors([fused.key for fused in ranked])
         ranked = [fused for fused in ranked if fused.key in vectors]  # others were deleted meanwhile
         if not ranked:
             return []
         stretched = relative_scores(ranked)
-        relevance = [fused.score if mode == "semantic" else stretched[fused.key] for fused in ranked]
+        relevance = [fused.score if is_cosine else stretched[fused.key] for fused in ranked]
         matrix = np.stack([vectors[fused.key] for fused in ranked])
         return [ranked[i] for i in maximal_marginal_relevance(np.array(relevance), matrix, balance)]
 
@@ -230,11 +261,13 @@ class _Explainer:
         semantic: Sequence[Candidate],
         keyword: Sequence[Candidate],
         cosines: Mapping[str, float],
+        reranked: Sequence[Fused],
         mode: Mode,
     ) -> None:
         self._semantic_ranks = {key: rank for rank, (key, _) in enumerate(semantic, 1)}
         self._keyword_ranks = {key: rank for rank, (key, _) in enumerate(keyword, 1)}
         self._cosines = cosines
+        self._reranked = {fused.key: Leg(rank, fused.score) for rank, fused in enumerate(reranked, 1)}
         self._bm25 = dict(keyword)
         self._mode = mode
 
@@ -247,4 +280,6 @@ class _Explainer:
             # Beyond the leg's depth the score is not known, but without a shared term it is 0.
             bm25 = self._bm25.get(key, None if matched else 0.0)
             legs["keyword"] = Leg(self._keyword_ranks.get(key), bm25)
+        if key in self._reranked:
+            legs["rerank"] = self._reranked[key]
         return Hit(chunk, fused.score, legs, tuple(matched))

@@ -82,8 +82,10 @@ class Hit:
     """A chunk that was found, and why.
 
     :param chunk: what was found.
-    :param score: higher is better. Fused score in hybrid mode, cosine in semantic, BM25 in keyword mode.
-    :param legs: by name, ``semantic`` and ``keyword``: rank and raw score in that leg.
+    :param score: higher is better. The reranker's, where there was one; else the fused score in hybrid mode, cosine in
+        semantic, BM25 in keyword mode.
+    :param legs: by name, ``semantic`` and ``keyword``: rank and raw score in that leg; ``rerank``: what the reranker
+        made of it.
     :param matched_terms: the query's terms, as the analyser makes them, that the chunk contains.
     """
 
