@@ -1,4 +1,4 @@
-"""The command line: ``python -m benchmarks quality | speed | memory | attach | readers | langchain | kill``."""
+"""The command line: ``python -m benchmarks NAME``; ``--help`` lists the names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import attach, kill, langchain, memory, quality, readers, speed
+from benchmarks import attach, embedding_speed, kill, langchain, memory, quality, readers, speed
 from benchmarks.data import VARIABLE, DataMissing, data_folder
 from benchmarks.figures import SETS
 from benchmarks.places import EDGE, PLACES, is_there
@@ -40,22 +40,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _cache_of_its_own() -> Iterator[None]:
-    """Keyword indexes of servers' collections go where nothing stays, also those of child processes."""
+    """Keyword indexes of servers' collections go where nothing stays, and no vector comes from an earlier run.
+
+    So it is in child processes, too.
+    """
     with TemporaryDirectory(prefix="retriever-cache-") as folder:
-        before = os.environ.get("RETRIEVER_CACHE")
-        os.environ["RETRIEVER_CACHE"] = folder
+        own = {"RETRIEVER_CACHE": folder, "RETRIEVER_EMBEDDING_CACHE": "0"}
+        before = {name: os.environ.get(name) for name in own}
+        os.environ.update(own)
         try:
             yield
         finally:
-            del os.environ["RETRIEVER_CACHE"]
-            if before is not None:
-                os.environ["RETRIEVER_CACHE"] = before
+            for name, value in before.items():
+                del os.environ[name]
+                if value is not None:
+                    os.environ[name] = value
 
 
 def _needs_data(options: argparse.Namespace) -> bool:
     if options.benchmark == "speed":
         return options.only is None or bool({"chunking", "indexing"} & set(options.only))
-    return options.benchmark in ("quality", "kill")
+    return options.benchmark in ("quality", "embedding", "kill")
 
 
 def _run(options: argparse.Namespace, data: Path) -> Result:
@@ -67,6 +72,8 @@ def _run(options: argparse.Namespace, data: Path) -> Result:
         return readers.run(options.readers, options.seconds)
     if options.benchmark == "langchain":
         return langchain.run(options.documents, options.queries, options.rounds, options.model)
+    if options.benchmark == "embedding":
+        return embedding_speed.run(data, options.passages, options.queries, options.rounds, not options.speed_only)
     if options.benchmark == "quality":
         return quality.run(data, options.sets, options.limit, options.all, options.stores)
     if options.benchmark == "kill":
@@ -88,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     reading.add_argument("--readers", type=_count, default=4, help="how many, by default 4")
     reading.add_argument("--seconds", type=_count, default=120, help="for how long, by default 120")
     _langchain_options(_command(commands, "langchain", "what plugging into LangChain costs", data=False))
+    _embedding_options(_command(commands, "embedding", "transformers on torch, OpenVINO and ONNX Runtime"))
     _kill_options(_command(commands, "kill", "kill -9 while indexing, again and again, then compare"))
     return parser
 
@@ -128,6 +136,13 @@ def _langchain_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--queries", type=_count, default=300, help="how many, by default 300")
     parser.add_argument("--rounds", type=_count, default=10, help="of many queries at once, by default 10")
     parser.add_argument("--model", default="sentence-transformers/all-MiniLM-L6-v2", help="beside the event loop")
+
+
+def _embedding_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--passages", type=_count, default=1_200, help="how many, by default 1,200")
+    parser.add_argument("--queries", type=_count, default=200, help="how many, by default 200")
+    parser.add_argument("--rounds", type=_count, default=3, help="how often all passages are embedded, by default 3")
+    parser.add_argument("--speed-only", action="store_true", help="do not judge the answers of int8 models")
 
 
 def _kill_options(parser: argparse.ArgumentParser) -> None:

@@ -16,9 +16,10 @@ from retriever import Retriever
 from retriever.embedding.base import Role
 from retriever.embedding.models import model_folder
 from retriever.embedding.sentence_transformers import SentenceTransformerConfig, SentenceTransformerEmbedding
+from retriever.embedding.tokens import TokenBatch
 from retriever.manifest import Manifest
 from retriever.stores import Record
-from retriever.types import Chunk, FloatMatrix
+from retriever.types import Chunk
 from retriever_qdrant import QdrantStore
 
 SHARE = Bar(at_least=0.9)
@@ -39,10 +40,10 @@ class CountedModel(SentenceTransformerEmbedding):
         self.calls = 0
         self.texts = []
 
-    def _embed(self, texts: Sequence[str], role: Role) -> FloatMatrix:
+    def _prepare(self, texts: Sequence[str], role: Role) -> Sequence[str] | TokenBatch:
         self.calls += 1
         self.texts.extend(texts)
-        return super()._embed(texts, role)
+        return super()._prepare(texts, role)
 
 
 class CountedStore(QdrantStore):

@@ -1,7 +1,8 @@
 """Plug-ins: entry points to classes, with a plain word where an extra is missing.
 
-Stores are found in the group ``retriever.stores``, embedding functions in ``retriever.embeddings``; those of this
-package come the same way as anybody's. A program may also register its own class at run time.
+Stores are found in the group ``retriever.stores``, embedding functions in ``retriever.embeddings``, rerankers in
+``retriever.rerankers``; those of this package come the same way as anybody's. A program may also register its own
+class at run time.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Literal, NoReturn
 
 from retriever.errors import ConfigurationError, MissingExtra
 
-Group = Literal["retriever.stores", "retriever.embeddings"]
+Group = Literal["retriever.stores", "retriever.embeddings", "retriever.rerankers"]
 
 _EXTRA_OF_MODULE = {
     "qdrant_edge": "qdrant",
@@ -22,10 +23,19 @@ _EXTRA_OF_MODULE = {
     "langchain_core": "langchain",
     "langchain_text_splitters": "langchain",
     "sentence_transformers": "sentence-transformers",
+    "gensim": "words",
+    "model2vec": "static",
     "tokenizers": "sentence-transformers",
     "torch": "sentence-transformers",
     "transformers": "sentence-transformers",
     "huggingface_hub": "sentence-transformers",
+    "openvino": "openvino",
+    "nncf": "openvino",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
+    "openai": "openai",
+    "tiktoken": "openai",
 }
 """Which extra brings a module that was not found."""
 

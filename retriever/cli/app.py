@@ -12,9 +12,11 @@ import typer
 from pydantic import ValidationError
 
 from retriever.chunking import ChunkerConfig
-from retriever.cli.progress import chunk_progress, index_progress
+from retriever.cli.progress import chunk_progress, epoch_progress, index_progress
 from retriever.cli.show import Output
 from retriever.copying import copy_index
+from retriever.doctor import examine
+from retriever.embedding.words.training import Algorithm, train_word_vectors
 from retriever.errors import InvalidInput, StoreNotFound
 from retriever.manifest import FieldType
 from retriever.opening import destroy_index, source_of
@@ -90,6 +92,7 @@ def search(
     fusion: Annotated[Literal["relative", "rrf"], typer.Option(help="How the legs are fused.")] = "relative",
     keyword_weight: Annotated[float | None, typer.Option(help="Share of the keyword leg, 0 to 1.")] = None,
     min_cosine: Annotated[float | None, typer.Option(help="Leave out what is less similar than this cosine.")] = None,
+    rerank: Annotated[str | None, typer.Option(help="A cross-encoder or KIND:NAME that orders the best anew.")] = None,
     mmr: Annotated[float | None, typer.Option(help="Reorder for variety: 1 relevance alone, 0 variety alone.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -105,9 +108,25 @@ def search(
             fusion=fusion,
             keyword_weight=keyword_weight,
             min_cosine=min_cosine,
+            rerank=rerank,
             mmr=mmr,
         )
         Output(as_json).hits(hits, offset, retriever.manifest.analyser)
+
+
+@app.command()
+def doctor(
+    corpus: Annotated[Path, typer.Argument(help="A folder or a file.")],
+    embedding: Annotated[
+        str, typer.Option("--embedding", "-e", help="hashed, or a model, as for index.")
+    ] = DEFAULT_EMBEDDING,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether a model can read a corpus, before anything is indexed. Exit code 1 where it cannot."""
+    report = examine(corpus, embedding)
+    Output(as_json).doctor(report)
+    if report.problems:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -181,6 +200,36 @@ def repair(store: StoreOption, as_json: JsonOption = False) -> None:
     with chunk_progress("repairing", hidden=as_json) as progress:
         report = repair_index(store, progress=lambda done: progress(done.chunks))
     Output(as_json).repaired(report, store)
+
+
+@app.command("train-words")
+def train_words(
+    corpus: Annotated[Path, typer.Argument(help="A folder or a file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write; .txt or .vec for text.")],
+    algorithm: Annotated[Algorithm, typer.Option(help="How they are learnt.")] = "skip-gram",
+    subwords: Annotated[bool, typer.Option(help="fastText: give a vector to unknown words too.")] = False,
+    dimension: Annotated[int, typer.Option(help="Of the vectors.")] = 100,
+    window: Annotated[int, typer.Option(help="Words on either side that are looked at.")] = 5,
+    min_count: Annotated[int, typer.Option(help="Words that occur less often get no vector.")] = 5,
+    epochs: Annotated[int, typer.Option(help="How often the texts are gone through.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of the random beginning.")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Learn word vectors from your own texts; word-vectors:FILE is then an embedding function."""
+    with epoch_progress(epochs, hidden=as_json) as progress:
+        report = train_word_vectors(
+            corpus,
+            output,
+            algorithm=algorithm,
+            subwords=subwords,
+            dimension=dimension,
+            window=window,
+            min_count=min_count,
+            epochs=epochs,
+            seed=seed,
+            progress=progress,
+        )
+    Output(as_json).trained(report)
 
 
 def _index_one(retriever: Retriever, path: Path, source: str | None, prune: bool | None, as_json: bool) -> IndexReport:

@@ -42,6 +42,17 @@ def chunk_progress(doing: str, *, hidden: bool) -> Iterator[Callable[[int], None
 
 
 @contextmanager
+def epoch_progress(epochs: int, *, hidden: bool) -> Iterator[Callable[[int], None]]:
+    """Show how far training is, on standard error, where that is a terminal.
+
+    :param epochs: how many there are.
+    :param hidden: show nothing.
+    """
+    with _line(hidden) as show:
+        yield lambda done: show(f"training: {done} of {epochs} epochs")
+
+
+@contextmanager
 def _line(hidden: bool) -> Iterator[Callable[[str], None]]:
     console = Console(stderr=True)
     if hidden or not console.is_terminal:

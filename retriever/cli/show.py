@@ -13,6 +13,8 @@ from rich.text import Text
 
 from retriever.cli.snippet import printable, snippet
 from retriever.copying import CopyReport
+from retriever.doctor import MANY_TOKENS, UNREADABLE, DoctorReport
+from retriever.embedding.words.training import TrainedWords
 from retriever.info import IndexInfo
 from retriever.keyword.analyser import Analyser
 from retriever.keyword.config import AnalyserConfig
@@ -77,6 +79,29 @@ class Output:
             self._console.print(_reasons(hit))
             self._console.print()
 
+    def doctor(self, report: DoctorReport) -> None:
+        """What a corpus is like, and whether the model can read it."""
+        if self._as_json:
+            scripts = {name: asdict(script) for name, script in report.scripts.items()}
+            rates = {"unknown_rate": report.unknown_rate, "problems": report.problems, "verdict": report.verdict}
+            self._print_json({**asdict(report), "scripts": scripts, **rates})
+            return
+        self._console.print(Text(report.verdict, "bold red" if report.problems else "bold green"))
+        for problem in report.problems:
+            self._console.print(Text(f"  {problem}"))
+        limit = "no limit" if report.max_tokens is None else f"reads {report.max_tokens:,} tokens at once"
+        self._console.print(
+            Text(
+                f"{report.documents:,} documents, {report.tokens:,} tokens, {report.unknown_rate:.1%} unknown · "
+                f"{report.too_long:,} longer than the model reads ({limit}) · {report.duplicates:,} duplicates · "
+                f"{len(report.near_empty):,} nearly empty · {len(report.unreadable):,} could not be loaded"
+            )
+        )
+        self._console.print(_scripts_table(report))
+        if report.languages:
+            spoken = ", ".join(f"{name} {count:,}" for name, count in report.languages.items())
+            self._console.print(Text(f"documents by language: {spoken}"))
+
     def info(self, info: IndexInfo) -> None:
         """What the index holds."""
         if self._as_json:
@@ -122,6 +147,18 @@ class Output:
             self._print_json({"deleted": count})
         else:
             self._console.print(f"{count:,} chunks deleted")
+
+    def trained(self, report: TrainedWords) -> None:
+        """What training word vectors did."""
+        if self._as_json:
+            self._print_json({**asdict(report), "path": str(report.path)})
+            return
+        self._console.print(
+            f"{report.vocabulary:,} words learnt from {report.texts:,} texts of {report.words:,} words",
+            Text(f"→ word-vectors:{report.path}", "dim"),
+        )
+        if report.unread:
+            self._console.print(Text(f"note: {report.unread:,} files gave no text", "yellow"))
 
     def copied(self, report: CopyReport, target: str) -> None:
         """What a copy did."""
@@ -212,6 +249,18 @@ def _reasons(hit: Hit) -> Text:
     terms = [*hit.matched_terms[:MOST_TERMS], *(["…"] if len(hit.matched_terms) > MOST_TERMS else [])]
     matched = f"matched {' '.join(terms)}" if terms else "no term matched"
     return Text("   " + " · ".join([*legs, matched]), "dim")
+
+
+def _scripts_table(report: DoctorReport) -> Table:
+    table = Table(box=None, header_style="bold")
+    table.add_column("script")
+    for name in ("letters", "words", "tokens a word", "unknown"):
+        table.add_column(name, justify="right")
+    for name, script in report.scripts.items():
+        style = "red" if script.unknown_rate >= UNREADABLE or script.tokens_per_word >= MANY_TOKENS else None
+        counts = (f"{script.characters:,}", f"{script.words:,}")
+        table.add_row(name, *counts, f"{script.tokens_per_word:.2f}", f"{script.unknown_rate:.1%}", style=style)
+    return table
 
 
 def _leg_text(leg: Leg) -> str:

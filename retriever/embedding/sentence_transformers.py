@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -14,6 +15,7 @@ from pydantic import Field, field_validator
 from retriever.embedding.base import EmbeddingConfig, EmbeddingFunction, Role
 from retriever.embedding.model_names import check_model_name, check_weights
 from retriever.embedding.models import local_folder, model_folder, weights_digest
+from retriever.embedding.tokens import TokenBatch, TokenRules, ToTokens, finished
 from retriever.errors import ConfigurationError, ModelNotFound
 from retriever.registry import raise_missing
 from retriever.tokeniser import FastTokeniser
@@ -21,6 +23,15 @@ from retriever.types import FloatMatrix
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+PoolingMode = Literal["mean", "cls", "max", "lasttoken", "weightedmean", "mean_sqrt_len_tokens"]
+"""How the vectors of a text's tokens become one; the library's names."""
+
+_NO_LIMIT = 1_000_000
+"""A limit beyond this is a tokeniser's way to say that it has none."""
+
+_DIRECT = {"Transformer", "Pooling", "Normalize", "Dense"}
+"""Models of these modules are given tokens; for others the library's own ``encode`` makes what they take."""
 
 
 class SentenceTransformerConfig(EmbeddingConfig):
@@ -30,6 +41,8 @@ class SentenceTransformerConfig(EmbeddingConfig):
     """Path of a folder, or name on the hub."""
     revision: str | None = None
     """Branch, tag or commit on the hub; the cached, else the newest one by default."""
+    pooling: PoolingMode | None = None
+    """How the vectors of the tokens become one, instead of the model's own way."""
     truncate_dim: int | None = Field(default=None, gt=0)
     """Keep this many dimensions of a Matryoshka model, scaled to length 1 again."""
     normalize: bool = True
@@ -98,15 +111,16 @@ class SentenceTransformerEmbedding(EmbeddingFunction):
 
     @property
     def max_tokens(self) -> int | None:
-        """The model's limit."""
-        limit: int | None = self._model.max_seq_length
-        return limit
+        """The model's limit; None for static models, which have none."""
+        limit = self._model.max_seq_length
+        return None if limit is None or limit == math.inf else int(limit)
 
     @cached_property
     def tokeniser(self) -> FastTokeniser | None:
         """A copy of the model's own; None for the few models without a fast one."""
-        backend = getattr(self._model.tokenizer, "backend_tokenizer", None)
-        return None if backend is None else FastTokeniser(backend)
+        own = self._model.tokenizer
+        backend = getattr(own, "backend_tokenizer", own)  # static models have a bare one
+        return FastTokeniser(backend) if hasattr(backend, "no_truncation") else None
 
     def prompt_tokens(self, role: Role) -> int:
         """Tokens of the prompt in force.
@@ -123,22 +137,60 @@ class SentenceTransformerEmbedding(EmbeddingFunction):
             "kind": self.kind,
             "dimension": str(self.dimension),
             "weights": weights_digest(self._folder),
-            "pooling": self._pooling,
+            "pooling": self.pooling,
             "normalize": str(self.config.normalize),
             "max_tokens": str(self.max_tokens),
             "query_prompt": self._prompt("query"),
             "document_prompt": self._prompt("document"),
             "precision": "float32",
+            **self._splitting,
         }
 
-    def _embed(self, texts: Sequence[str], role: Role) -> FloatMatrix:
-        encode = self._model.encode_query if role == "query" else self._model.encode_document
-        vectors = encode(list(texts), prompt=self._prompt(role), batch_size=len(texts), show_progress_bar=False)
-        vectors = np.asarray(vectors, dtype=np.float32)[:, : self.dimension]
-        if self.config.normalize:
-            norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-            vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    def _prepare(self, texts: Sequence[str], role: Role) -> Sequence[str] | TokenBatch:
+        return texts if self.to_tokens is None else self.to_tokens(texts, self._prompt(role))
+
+    def _embed(self, texts: Sequence[str] | TokenBatch, role: Role) -> FloatMatrix:
+        if isinstance(texts, TokenBatch):
+            vectors = self._forward(texts)
+        else:
+            encode = self._model.encode_query if role == "query" else self._model.encode_document
+            vectors = encode(list(texts), prompt=self._prompt(role), batch_size=len(texts), show_progress_bar=False)
+        return finished(np.asarray(vectors, dtype=np.float32), self.dimension, self.config.normalize)
+
+    def _forward(self, tokens: TokenBatch) -> FloatMatrix:
+        """What ``encode`` does with one batch, without what takes it longer than the model on a short query."""
+        import torch
+
+        device = self._model.device
+        with torch.inference_mode():
+            features: dict[str, Any] = {
+                "input_ids": torch.from_numpy(tokens.ids).to(device),
+                "attention_mask": torch.from_numpy(tokens.mask).to(device),
+            }
+            vectors: FloatMatrix = self._model(features)["sentence_embedding"].cpu().numpy()
         return vectors
+
+    @cached_property
+    def to_tokens(self) -> ToTokens | None:
+        """Makes what the model takes of texts; None where only the library's ``encode`` knows how."""
+        own = self._model.tokenizer
+        modules = [type(module).__name__ for module in self._model]
+        pooled = [module for module in self._model if hasattr(module, "include_prompt")]
+        is_plain = modules[0] == "Transformer" and set(modules) <= _DIRECT
+        if not is_plain or not hasattr(own, "backend_tokenizer") or own.pad_token_id is None:
+            return None
+        if "text" not in self._model.modalities or "message" in self._model.modalities:
+            return None
+        if not all(module.include_prompt for module in pooled):
+            return None
+        rules = TokenRules(
+            max_tokens=self.max_tokens if self.max_tokens and self.max_tokens < _NO_LIMIT else None,
+            pad_id=own.pad_token_id,
+            pads_left=own.padding_side == "left",
+            cuts_left=own.truncation_side == "left",
+        )
+        made = ToTokens(own.backend_tokenizer.to_str(), rules)
+        return made if made.is_plain else None
 
     def _prompt(self, role: Role) -> str:
         own = self.config.query_prompt if role == "query" else self.config.document_prompt
@@ -150,10 +202,16 @@ class SentenceTransformerEmbedding(EmbeddingFunction):
         return full if full is not None else int(self._model.encode(["x"], show_progress_bar=False).shape[1])
 
     @property
-    def _pooling(self) -> str:
+    def pooling(self) -> str:
+        """The modules of the model and how they pool, for the fingerprint."""
         modules = [type(module).__name__ for module in self._model]
         modes = [str(mode) for module in self._model if (mode := getattr(module, "pooling_mode", None))]
         return " ".join(modules + modes)
+
+    @property
+    def library_model(self) -> SentenceTransformer:
+        """The model in the library's form."""
+        return self._model
 
     @cached_property
     def _folder(self) -> Path:
@@ -161,6 +219,34 @@ class SentenceTransformerEmbedding(EmbeddingFunction):
 
     @cached_property
     def _model(self) -> SentenceTransformer:
+        model = self._loaded()
+        if self.config.pooling is not None:
+            self._pool(model, self.config.pooling)
+        if type(model[-1]).__name__ == "Transformer" and model[-1].module_output_name != "sentence_embedding":
+            raise ConfigurationError(
+                f"{self.name} says nothing of how the vectors of its tokens become one: set pooling='mean', for example"
+            )
+        return model.eval()
+
+    def _pool(self, model: SentenceTransformer, mode: PoolingMode) -> None:
+        """Pool otherwise than the model does."""
+        from sentence_transformers.sentence_transformer.modules import Pooling
+
+        places = [n for n, module in enumerate(model) if isinstance(module, Pooling)]
+        if type(model[0]).__name__ != "Transformer" or len(places) > 1:
+            raise ConfigurationError(f"{self.name} does not pool tokens, or more than once: leave pooling out")
+        width: int = model[0].get_embedding_dimension()  # type: ignore[operator]  # a module, for mypy a tensor
+        if places and model[places[0]].pooling_output_dimension != width:
+            raise ConfigurationError(f"{self.name} joins several poolings into one vector: leave pooling out")
+        modules = [module for module in model if not isinstance(module, Pooling)]
+        modules.insert(places[0] if places else 1, Pooling(width, mode))
+        names = [str(n) for n in range(len(modules))]
+        for name in list(model._modules):
+            del model._modules[name]
+        for name, module in zip(names, modules, strict=True):
+            model.add_module(name, module)
+
+    def _loaded(self) -> SentenceTransformer:
         try:
             from safetensors import SafetensorError
             from sentence_transformers import SentenceTransformer
@@ -170,13 +256,16 @@ class SentenceTransformerEmbedding(EmbeddingFunction):
         weights: dict[str, Any] = {"use_safetensors": True, "dtype": "float32"}
         with _no_progress_bars():
             try:
-                return SentenceTransformer(
+                model = SentenceTransformer(
                     str(self._folder),
                     device=self._device,
                     trust_remote_code=False,
                     local_files_only=True,
                     model_kwargs=weights,
                 )
+                if model.max_seq_length == math.inf:  # a static model, whose file may cut at 512 tokens without a word
+                    model.tokenizer.no_truncation()
+                return model
             except (OSError, ValueError, KeyError, SafetensorError) as error:
                 raise ModelNotFound(f"the files in {self._folder} are not a usable model: {error}") from error
             except (

@@ -1,9 +1,12 @@
 """One real model, loaded once."""
 
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+sys.path.append(str(Path(__file__).parent))  # with --import-mode=importlib pytest leaves it out
 
 
 @pytest.fixture(scope="session")

@@ -148,6 +148,21 @@ def test_a_text_with_its_prompt_is_cut_where_the_count_says(reference):
         prompted.embed_documents([" ".join(["word"] * 252), " ".join(["word"] * 253)])
 
 
+@pytest.mark.parametrize("mode", ["cls", "max", "lasttoken", "weightedmean", "mean_sqrt_len_tokens", "mean"])
+def test_pooling_otherwise_than_the_model(minilm, model_copy, mode):
+    from sentence_transformers import SentenceTransformer
+
+    ours = embedding(pooling=mode)
+    folder = model_copy()
+    (folder / "1_Pooling" / "config.json").unlink()
+    settings = {"word_embedding_dimension": 384, "pooling_mode": mode}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(settings), encoding="utf-8")
+    theirs = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    assert_close(ours.embed_documents(TEXTS[:6]), theirs.encode_document(TEXTS[:6], show_progress_bar=False))
+    assert ours.fingerprint == minilm.fingerprint | {"pooling": f"Transformer Pooling Normalize {mode}"}
+    assert ours.fingerprint == embedding(model=str(folder)).fingerprint
+
+
 def test_truncated_vectors_have_length_1_again(minilm, reference):
     short = embedding(truncate_dim=64)
     assert short.dimension == 64
