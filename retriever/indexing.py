@@ -246,8 +246,9 @@ class IndexRun:
             try:
                 for chunks in batches:
                     records = self._embedded(chunks)
-                    if before is not None:
-                        self._note_written(before.result())
+                    done, before = before, None
+                    if done is not None:
+                        self._note_written(done.result())
                     before = storing.submit(self._stored, records)
             finally:
                 if before is not None:  # it is written also where embedding the next one failed

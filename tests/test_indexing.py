@@ -572,3 +572,18 @@ def test_a_store_that_fails_ends_the_run_with_its_error():
         with pytest.raises(StoreError, match="disk is full"):
             retriever.index(Document(f"d{n}", f"text {n}") for n in range(5 * BATCH))
         assert retriever.store.count() == BATCH
+
+
+def test_a_callback_that_raises_is_called_once_for_a_batch():
+    told = []
+
+    def progress(report):
+        if report.added:
+            told.append(report.added)
+            raise KeyError("mine")
+
+    with Retriever.open("memory:", embedding="hashed") as retriever:
+        with pytest.raises(KeyError, match="mine"):
+            retriever.index((Document(f"d{n}", f"text {n}") for n in range(3 * BATCH)), progress=progress)
+        assert told[0] == BATCH
+        assert all(count <= retriever.store.count() for count in told)

@@ -40,7 +40,6 @@ class LangChainEmbedding(EmbeddingFunction):
 
     kind = "langchain"
     has_name = False
-    is_cached = False
     is_concurrent = True  # LangChain itself calls such objects from many threads
     Config = LangChainConfig
     config: LangChainConfig

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict
 
+from retriever.batched import batched
 from retriever.embedding.cache import EmbeddingCache, default_cache, text_keys
 from retriever.embedding.parts import split_texts, weighted_means
 from retriever.errors import ConfigurationError, EmbeddingError, InvalidInput
@@ -34,6 +35,9 @@ CANARIES = (
     "0123456789",
 )
 """Texts whose vectors are kept in the manifest: the first three as documents, the last as a query."""
+
+
+_KEPT_AT_ONCE = 8_192  # texts: what an error or a kill can cost of a long call
 
 
 class TruncationWarning(UserWarning):
@@ -76,9 +80,9 @@ class EmbeddingFunction(ABC):
     has_name: ClassVar[bool] = True
     """Whether :attr:`name` leads to it: not to what wraps an object of another library."""
 
-    is_cached: bool = True
-    """Whether vectors are kept in the user's cache: not where making them is as quick, nor where the fingerprint does
-    not say all that makes them."""
+    is_cached: bool = False
+    """Whether vectors are kept in the user's cache. Only where making them takes long and :attr:`cache_identity` says
+    all that makes them: nothing else would notice vectors of an earlier version."""
 
     is_concurrent: ClassVar[bool] = False
     """Whether ``_embed`` may be called from several threads at once: so it should where it waits for a server."""
@@ -180,6 +184,14 @@ class EmbeddingFunction(ABC):
         settings = {key: str(value) for key, value in self.config.model_dump(mode="json").items() if key != "too_long"}
         return {"kind": self.kind, "dimension": str(self.dimension), **settings, **self._splitting}
 
+    @property
+    def cache_identity(self) -> Mapping[str, str]:
+        """All that makes vectors: what two functions that share the cache must have in common.
+
+        An index notices a changed model by its test vectors, the cache by this alone.
+        """
+        return self.fingerprint
+
     def embed_documents(self, texts: Sequence[str], *, warn: bool = True, fresh: bool = False) -> FloatMatrix:
         """Vectors of documents.
 
@@ -223,7 +235,8 @@ class EmbeddingFunction(ABC):
             check_text(text, f"text {i} to embed")
         rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         unique = list(rows)
-        cache = default_cache() if self.is_cached and not fresh else None
+        tells_length = self.max_tokens is None or self.tokeniser is not None  # else ends are cut that nobody notices
+        cache = default_cache() if self.is_cached and tells_length and not fresh else None
         cut: list[str] = []
         compute = partial(self._computed, role=role, cut=cut)
         result = compute(unique) if cache is None else self._remembered(unique, role, cache, compute, cut)
@@ -246,9 +259,8 @@ class EmbeddingFunction(ABC):
     ) -> FloatMatrix:
         """What the cache has is not computed again. Texts that were cut are not kept: each time is told of."""
         result = np.empty((len(texts), self.dimension), dtype=np.float32)
-        keys = text_keys(self.fingerprint, role, texts)
-        missing = cache.find(keys, result)
-        if missing:
+        keys = text_keys(self.cache_identity, role, texts)
+        for missing in batched(cache.find(keys, result), _KEPT_AT_ONCE):
             result[missing] = compute([texts[row] for row in missing])
             without = set(cut)
             kept = [row for row in missing if texts[row] not in without]

@@ -8,7 +8,9 @@ import sqlite3
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
@@ -30,7 +32,10 @@ T = TypeVar("T")
 _PAGE = 500  # keys a query; more at once are no quicker
 _SPARED = 0.9  # share of the limit that is left after room was made
 _DAY = 86_400  # seconds
-_PATIENCE = 10.0  # seconds that a write waits for another process
+_PATIENCE = 0.2  # seconds that a call waits for another process's write; then it does without the cache
+_MOST_DROPPED = 5_000  # rows at once, since others wait
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_SETTINGS = "pragma journal_mode=wal; pragma synchronous=normal; pragma journal_size_limit=16777216;"
 _SCHEMA = """
 create table if not exists vectors (key blob primary key, vector blob not null, used integer not null);
 create index if not exists by_use on vectors (used);
@@ -42,8 +47,9 @@ class EmbeddingCache:
 
     A key is a hash of what made the vector (the fingerprint), of the role and of the text, so documents and queries,
     and two models, never share one. Texts are not kept. Beyond the limit those go that were not used for longest, by
-    days. Several threads and processes may use one file. The cache never makes work fail: where its file cannot be
-    read or written, a warning says so once and nothing is cached.
+    days. Several threads and processes of one machine may use one file. The cache never makes work fail: where its file
+    cannot be read or written, a warning says so once and nothing is cached; where others write for long, it is passed
+    over.
 
     :param path: of the file; its folder is made when it is first written.
     :param limit: most bytes that it may take.
@@ -54,8 +60,8 @@ class EmbeddingCache:
         self._limit = limit
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
-        self._process = 0
         self._broken = False
+        _caches.add(self)
 
     def find(self, keys: Sequence[bytes], vectors: FloatMatrix) -> list[int]:
         """Fill in what is there.
@@ -81,8 +87,11 @@ class EmbeddingCache:
     def close(self) -> None:
         """Let go of the file. The next call opens it again."""
         with self._lock:
-            if self._connection is not None and self._process == os.getpid():
-                self._connection.close()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
             self._connection = None
 
     def _found(self, database: sqlite3.Connection, keys: Sequence[bytes], vectors: FloatMatrix) -> list[int]:
@@ -105,7 +114,7 @@ class EmbeddingCache:
                 missing += [start + n for n, key in enumerate(page) if key not in found]
             start += len(page)
         if stale:
-            with database:
+            with suppress(sqlite3.OperationalError), database:  # another process writes: another time, then
                 database.executemany("update vectors set used = ? where key = ?", [(today, key) for key in stale])
         return missing
 
@@ -121,7 +130,7 @@ class EmbeddingCache:
         if size <= self._limit:
             return
         (count,) = database.execute("select count(*) from vectors").fetchone()
-        surplus = int(count * (1 - _SPARED * self._limit / size)) + 1
+        surplus = min(_MOST_DROPPED, int(count * (1 - _SPARED * self._limit / size)) + 1)
         database.execute(
             "delete from vectors where key in (select key from vectors order by used, rowid limit ?)", (surplus,)
         )
@@ -133,7 +142,10 @@ class EmbeddingCache:
             try:
                 return work(self._opened())
             except (sqlite3.Error, OSError) as error:
+                if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF in _BUSY:
+                    return otherwise
                 self._broken = True
+                self._let_go()
                 warnings.warn(
                     f"the embedding cache {self._path} is not used ({error}): delete it if it is damaged, or set "
                     f"{SETTING}=0",
@@ -143,13 +155,33 @@ class EmbeddingCache:
                 return otherwise
 
     def _opened(self) -> sqlite3.Connection:
-        """A connection of this process: one that was forked along is of no use."""
-        if self._connection is None or self._process != os.getpid():
+        if self._connection is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(self._path, timeout=_PATIENCE, check_same_thread=False)
-            self._process = os.getpid()
-            self._connection.executescript(f"pragma journal_mode=wal; pragma synchronous=normal; {_SCHEMA}")
+            self._connection.executescript(_SETTINGS + _SCHEMA)
         return self._connection
+
+
+_caches: weakref.WeakSet[EmbeddingCache] = weakref.WeakSet()
+_held: list[EmbeddingCache] = []
+
+
+def _before_fork() -> None:
+    """A connection must not be forked along, nor a lock that another thread holds: so all are closed and held."""
+    _held[:] = list(_caches)
+    for cache in _held:
+        cache._lock.acquire()
+        cache._let_go()
+
+
+def _after_fork() -> None:
+    for cache in _held:
+        cache._lock.release()
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 def text_keys(fingerprint: Mapping[str, str], role: str, texts: Sequence[str]) -> list[bytes]:
@@ -173,10 +205,16 @@ def default_cache() -> EmbeddingCache | None:
 
     :raises ConfigurationError: where the environment's setting is no whole number.
     """
-    given = os.environ.get(SETTING, str(DEFAULT_MEGABYTES)).strip()
+    given = (os.environ.get(SETTING) or str(DEFAULT_MEGABYTES)).strip()
     if not given.isdecimal():
         raise ConfigurationError(f"{SETTING} is {given!r}: it is a number of megabytes, 0 for no cache")
-    return _cache_at(cache_folder() / "embeddings.sqlite", int(given) * 2**20) if int(given) else None
+    if not int(given):
+        return None
+    try:
+        folder = cache_folder()
+    except RuntimeError:  # nobody's home: a service may have none
+        return None
+    return _cache_at(folder / "embeddings.sqlite", int(given) * 2**20)
 
 
 @lru_cache(maxsize=8)

@@ -31,7 +31,6 @@ class HashedEmbedding(EmbeddingFunction):
     """
 
     kind = "hashed"
-    is_cached = False
     Config = HashedConfig
     batch_size = 1024
     tokeniser = WordTokeniser()

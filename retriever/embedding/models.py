@@ -107,12 +107,12 @@ def weights_digest(folder: Path) -> str:
 
 
 def settings_digest(folder: Path) -> str:
-    """SHA-256 over a model's settings: its modules, their order, pooling, limits, prompts.
+    """SHA-256 over a model's settings: its modules, their order, pooling, limits, prompts, vocabularies.
 
     :param folder: of the model.
     """
     digest = hashlib.sha256()
-    for file in sorted(folder.glob("**/*.json")):
+    for file in sorted(file for form in ("json", "txt", "model") for file in folder.glob(f"**/*.{form}")):
         digest.update(f"{file.relative_to(folder).as_posix()} {file_digest(file)}\n".encode())
     return digest.hexdigest()
 

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 
 from retriever.embedding.base import EmbeddingConfig, EmbeddingFunction, Role
 from retriever.embedding.model_names import check_model_name, check_weights
-from retriever.embedding.models import local_folder, model_folder, weights_digest
+from retriever.embedding.models import local_folder, model_folder, settings_digest, weights_digest
 from retriever.embedding.tokens import TokenBatch, TokenRules, ToTokens, finished
 from retriever.errors import ConfigurationError, ModelNotFound
 from retriever.registry import raise_missing
@@ -70,6 +70,7 @@ class SentenceTransformerEmbedding(EmbeddingFunction):
     """
 
     kind = "sentence-transformers"
+    is_cached = True
     Config = SentenceTransformerConfig
     config: SentenceTransformerConfig
 
@@ -145,6 +146,11 @@ class SentenceTransformerEmbedding(EmbeddingFunction):
             "precision": "float32",
             **self._splitting,
         }
+
+    @property
+    def cache_identity(self) -> dict[str, str]:
+        """The fingerprint, and a hash of all files with settings: an activation, for example, is in them alone."""
+        return {**self.fingerprint, "settings": settings_digest(self._folder)}
 
     def _prepare(self, texts: Sequence[str], role: Role) -> Sequence[str] | TokenBatch:
         return texts if self.to_tokens is None else self.to_tokens(texts, self._prompt(role))

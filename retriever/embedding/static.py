@@ -58,7 +58,6 @@ class Model2VecEmbedding(EmbeddingFunction):
     """
 
     kind = "model2vec"
-    is_cached = False  # quicker made than read
     batch_size = 1024
     Config = Model2VecConfig
     config: Model2VecConfig

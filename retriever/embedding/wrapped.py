@@ -37,7 +37,6 @@ class CallableEmbedding(EmbeddingFunction):
 
     kind = "callable"
     has_name = False
-    is_cached = False  # a name says little
     Config = CallableConfig
     config: CallableConfig
 

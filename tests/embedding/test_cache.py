@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from retriever.embedding import EmbeddingConfig, EmbeddingFunction
 from retriever.embedding.cache import SETTING, EmbeddingCache, default_cache, text_keys
-from retriever.errors import ConfigurationError
+from retriever.errors import ConfigurationError, EmbeddingError
 
 PRINT = {"kind": "test", "dimension": "3"}
 
@@ -24,6 +24,7 @@ class Slow(EmbeddingFunction):
 
     kind = "slow"
     dimension = 3
+    is_cached = True
 
     class Config(EmbeddingConfig):
         flavour: str = "plain"
@@ -186,7 +187,9 @@ def _fill(path, start):
     for turn in range(20):
         numbers = range(start + turn * 50, start + turn * 50 + 100)  # half of them twice
         keys = text_keys(PRINT, "document", [str(n) for n in numbers])
-        cache.add(keys, np.array([[n, n, n] for n in numbers], np.float32))
+        rows = np.array([[n, n, n] for n in numbers], np.float32)
+        while cache.find(keys, rows.copy()):  # nothing is kept while another process writes for long
+            cache.add(keys, rows)
     cache.close()
 
 
@@ -229,14 +232,81 @@ def test_threads_share_it(cache):
     assert errors == []
 
 
+def _keep(cache, name):
+    names = [f"{name} {n}" for n in range(200)]
+    keys, rows = text_keys(PRINT, "document", names), np.ones((200, 3), np.float32)
+    while cache.find(keys, rows.copy()):
+        cache.add(keys, rows)
+    return keys
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_forked_child_opens_it_anew(cache):
-    (key,) = text_keys(PRINT, "document", ["a"])
-    cache.add([key], np.ones((1, 3), np.float32))
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_fork_while_another_thread_writes_loses_nothing_and_hangs_nobody(cache):
+    stop = threading.Event()
+
+    def write():
+        while not stop.is_set():
+            _keep(cache, "parent")
+
+    thread = threading.Thread(target=write)
+    thread.start()
     context = multiprocessing.get_context("fork")
-    queue = context.SimpleQueue()
-    child = context.Process(target=lambda: queue.put(cache.find([key], np.empty((1, 3), np.float32))))
-    child.start()
-    child.join(30)
-    assert queue.get() == []
-    assert cache.find([key], np.empty((1, 3), np.float32)) == []
+    try:
+        children = [context.Process(target=_keep, args=(cache, f"child {n}")) for n in range(5)]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join(30)
+    finally:
+        stop.set()
+        thread.join()
+    assert [child.exitcode for child in children] == [0] * 5
+    rows = np.empty((200, 3), np.float32)
+    for name in ("parent", *(f"child {n}" for n in range(5))):
+        assert cache.find(text_keys(PRINT, "document", [f"{name} {n}" for n in range(200)]), rows) == []
+
+
+def test_a_database_that_others_write_is_passed_over_and_used_again(tmp_path):
+    Slow().embed_documents(["known"])
+    other = sqlite3.connect(tmp_path / "cache" / "embeddings.sqlite", isolation_level=None)
+    other.execute("begin immediate")
+    try:
+        function = Slow()
+        function.embed_documents(["known", "new"])
+        assert function.given == [("document", "new")]
+    finally:
+        other.execute("rollback")
+        other.close()
+    again = Slow()
+    again.embed_documents(["new"])
+    again.embed_documents(["new"])
+    assert again.given == [("document", "new")]
+
+
+def test_classes_of_ones_own_are_not_cached_unless_they_say_so():
+    class Plain(Slow):
+        is_cached = False
+
+    for _ in range(2):
+        function = Plain()
+        function.embed_documents(["a"])
+        assert function.given == [("document", "a")]
+    assert EmbeddingFunction.is_cached is False
+
+
+def test_a_large_call_keeps_what_is_done_before_an_error(monkeypatch):
+    monkeypatch.setattr("retriever.embedding.base._KEPT_AT_ONCE", 10)
+
+    class Failing(Slow):
+        def _embed(self, texts, role):
+            if len(self.given) >= 20:
+                raise EmbeddingError("gone")
+            return super()._embed(texts, role)
+
+    names = [f"text {n}" for n in range(100)]
+    with pytest.raises(EmbeddingError):
+        Failing().embed_documents(names)
+    again = Slow()
+    again.embed_documents(names)
+    assert len(again.given) == 80

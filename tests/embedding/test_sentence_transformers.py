@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from retriever import Document, Retriever
 from retriever.embedding import TruncationWarning, resolve_embedding
+from retriever.embedding.cache import default_cache
 from retriever.embedding.models import local_folder, model_folder, weights_digest
 from retriever.embedding.sentence_transformers import SentenceTransformerConfig, SentenceTransformerEmbedding
 from retriever.errors import ConfigurationError, IndexMismatch, ModelNotFound
@@ -369,3 +370,20 @@ def test_other_weights_are_refused_before_they_are_loaded(tmp_path, model_copy, 
         with pytest.raises(IndexMismatch, match="the weights of that model here are others"):
             retriever.search("text")
         assert retriever.search("text", mode="keyword")
+
+
+def test_the_cache_notices_what_the_fingerprint_does_not(model_copy, tmp_path, monkeypatch):
+    """An activation is in a file of settings alone: test vectors would tell an index, and nothing else the cache."""
+    monkeypatch.setenv("RETRIEVER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("RETRIEVER_EMBEDDING_CACHE", "10")
+    folder = model_copy()
+    settings = json.loads((folder / "config.json").read_text("utf-8"))
+    changed = model_copy("changed")
+    (changed / "config.json").unlink()
+    (changed / "config.json").write_text(json.dumps(settings | {"hidden_act": "relu"}), "utf-8")
+    before = embedding(model=str(folder)).embed_documents(["the cat sat"])
+    after = embedding(model=str(changed))
+    assert (after.embed_documents(["the cat sat"]) == after.embed_documents(["the cat sat"], fresh=True)).all()
+    assert np.abs(before - after.embed_documents(["the cat sat"])).max() > 0.01
+    assert (embedding(model=str(folder)).embed_documents(["the cat sat"]) == before).all()
+    default_cache().close()

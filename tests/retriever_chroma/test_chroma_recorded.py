@@ -74,7 +74,7 @@ def test_the_stores_offer_it_as_an_optional_protocol(client, docs):
 
 def test_a_collection_of_ours_is_attached_without_naming_the_function(attach):
     index = attach()
-    assert index.manifest.embedding.config == {"dimension": 64}
+    assert index.manifest.embedding.config == {"dimension": 64, "too_long": "warn"}
     hits = index.search("E1234 log", 2)
     assert hits[0].chunk.id == "3"
     assert set(hits[0].legs) == {"semantic", "keyword"}

@@ -50,6 +50,7 @@ class CompiledEmbedding(EmbeddingFunction):
     :param threads: how many cores it takes; by default those that this process may use. Not part of an index.
     """
 
+    is_cached = True
     Config = CompiledConfig
     config: CompiledConfig
     rows: ClassVar[int]
@@ -131,6 +132,11 @@ class CompiledEmbedding(EmbeddingFunction):
             **self._splitting,
             **made,
         }
+
+    @property
+    def cache_identity(self) -> dict[str, str]:
+        """As on torch, which shares the vectors in fp32."""
+        return {**self.fingerprint, "settings": settings_digest(self._folder)}
 
     @property
     def _made(self) -> dict[str, str]:

@@ -80,7 +80,8 @@ class OpenAIEmbedding(EmbeddingFunction):
         self._request_texts = request_texts or (_OPENAI_TEXTS if config.base_url is None else _OTHER_TEXTS)
         self._at_once = requests_at_once
         self.batch_size = self._request_texts * requests_at_once
-        self.is_cached = config.model in KNOWN or config.revision is not None  # else the name does not say all
+        is_openai = config.base_url is None and config.model in KNOWN
+        self.is_cached = is_openai or config.revision is not None  # else the name does not say all
 
     @classmethod
     def from_name(cls, name: str) -> OpenAIEmbedding:

@@ -70,7 +70,6 @@ class WordVectorEmbedding(EmbeddingFunction):
     """
 
     kind = "word-vectors"
-    is_cached = False  # quicker made than read
     batch_size = 256
     Config = WordVectorConfig
     config: WordVectorConfig
