@@ -14,10 +14,12 @@ from typing import Any
 
 from retriever.batched import bounded
 from retriever.embedding import EmbeddingFunction, EmbeddingInput, resolve_embedding
+from retriever.errors import InvalidInput
 from retriever.keyword.stopwords import LANGUAGES, stop_words
 from retriever.loading import Unloaded, load
 from retriever.loading.langchain import LangChainSource, stream
 from retriever.opening import PathInput
+from retriever.planning import check_document
 from retriever.tokeniser import Tokeniser, WordTokeniser
 from retriever.types import Document
 
@@ -27,6 +29,9 @@ below 0.01 on what they were trained for."""
 
 MANY_TOKENS = 4.0
 """Tokens a word from which a tokeniser only spells: 1.2 to 1.5 is usual, 2 to 3 for words of a special field."""
+
+MOST_LETTERS = 2.0
+"""Letters a token below which it spells words of several tokens, however short these are: 3 to 5 is usual."""
 
 NOTABLE = 0.05
 """Share of a corpus from which a script or a language is worth a judgement."""
@@ -38,7 +43,8 @@ _WINDOW = 500_000  # characters tokenised at once
 _PIECE = 20_000  # characters of a text tokenised at once
 _LEAST_WORDS = 20  # of a text, for telling its language
 _LEAST_COMMON = 0.1  # share of stop words in running text; 0.2 to 0.5 is usual
-_WORD = re.compile(r"[^\W\d_]+")
+_MARKS = "".join(map(chr, (n for n in range(0x300, 0x3100) if unicodedata.category(chr(n))[0] == "M")))
+_WORD = re.compile(rf"[^\W\d_](?:[^\W\d_]|[{_MARKS}])*")  # vowel signs of Indic scripts and accents are parts of words
 
 
 @dataclass(slots=True)
@@ -64,6 +70,12 @@ class Script:
         """1 where every word is known as a whole."""
         return self.tokens / self.words if self.words else 0.0
 
+    @property
+    def is_spelled(self) -> bool:
+        """Whether the tokeniser makes a token of nearly every letter, where words have several."""
+        few_letters = self.tokens_per_word >= 2 and self.characters < MOST_LETTERS * self.tokens
+        return self.tokens_per_word >= MANY_TOKENS or few_letters
+
 
 @dataclass(slots=True)
 class DoctorReport:
@@ -85,7 +97,7 @@ class DoctorReport:
     near_empty: list[str] = field(default_factory=list)
     """Ids of documents with next to no text."""
     unreadable: list[str] = field(default_factory=list)
-    """Files that could not be loaded."""
+    """Files that could not be loaded, and what is wrong with documents that cannot be indexed."""
     scripts: dict[str, Script] = field(default_factory=dict)
     """By name, as Unicode has them: Latin, Han, Cyrillic …"""
     languages: dict[str, int] = field(default_factory=dict)
@@ -112,7 +124,7 @@ class DoctorReport:
                     f"{name} is {share:.0%} of the letters, and {script.unknown_rate:.0%} of its tokens are unknown to "
                     f"{self.embedding}: it cannot read that, choose a model for this language"
                 )
-            elif script.tokens_per_word >= MANY_TOKENS:
+            elif script.is_spelled:
                 found.append(
                     f"{name} is {share:.0%} of the letters, and {self.embedding} needs {script.tokens_per_word:.1f} "
                     "tokens a word: it spells them, and was hardly trained on this language"
@@ -132,7 +144,7 @@ class DoctorReport:
 def examine(
     what: PathInput | Iterable[Document | Unloaded] | LangChainSource, embedding: EmbeddingInput
 ) -> DoctorReport:
-    """Read a corpus as a model would. Nothing is embedded or written; memory stays bounded but for 8 bytes a document.
+    """Read a corpus as a model would. Nothing is embedded or written; memory stays bounded but for 70 bytes a document.
 
     :param what: as for :meth:`retriever.Retriever.index`.
     :param embedding: as for :meth:`retriever.Retriever.open`.
@@ -157,7 +169,7 @@ class _Examination:
         self._report = report
         self._tokeniser: Tokeniser = embedding.tokeniser or WordTokeniser()
         self._room = embedding.content_tokens("document")
-        self._met: set[bytes] = set()
+        self._met: set[int] = set()
 
     def readable(self, items: Iterable[Any]) -> Iterator[Document]:
         """The documents with text; the others are counted."""
@@ -166,11 +178,16 @@ class _Examination:
                 if item.kind == "failed":
                     self._report.unreadable.append(item.path)
                 continue
+            try:
+                item = check_document(item)
+            except InvalidInput as error:
+                self._report.unreadable.append(str(error))
+                continue
             self._report.documents += 1
             squeezed = "".join(item.text.split())
             if len(squeezed) < NEAR_EMPTY:
                 self._report.near_empty.append(item.id)
-            digest = hashlib.blake2b(squeezed.casefold().encode(errors="replace"), digest_size=8).digest()
+            digest = int.from_bytes(hashlib.blake2b(squeezed.casefold().encode(), digest_size=8).digest(), "big")
             self._report.duplicates += digest in self._met
             self._met.add(digest)
             yield item
@@ -216,6 +233,8 @@ def _words(text: str) -> list[str]:
     for run in _WORD.findall(text):
         start = 0
         for end in range(1, len(run) + 1):
+            if end < len(run) and run[end] in _MARKS:
+                continue
             if end == len(run) or _script(run[end]) != _script(run[start]) or _script(run[start]) in _WITHOUT_SPACES:
                 found.append(run[start:end])
                 start = end

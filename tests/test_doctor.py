@@ -149,3 +149,22 @@ def test_the_command_ends_with_1_where_the_model_cannot_read(tmp_path, run_cli, 
     code, out, _ = run_cli("doctor", tmp_path)
     assert code == 1
     assert "cannot read all of this corpus" in out
+
+
+def test_signs_that_join_letters_do_not_cut_words():
+    report = examine(documents("कुंजी हर नब्बे दिन में बदली जाती है", "cle\u0301 re\u0301seau"), "hashed")
+    assert report.scripts["Devanagari"].words == 8
+    assert report.scripts["Latin"].words == 2
+
+
+def test_an_english_model_spells_hindi(minilm_or_skip):
+    hindi = "कुंजी हर नब्बे दिन में बदली जाती है और फिर सेवा दोबारा शुरू की जाती है। "
+    report = examine(documents(hindi * 3), minilm_or_skip)
+    assert "Devanagari is 100% of the letters" in report.problems[0]
+
+
+def test_documents_that_cannot_be_indexed_are_named():
+    report = examine([Document("good", ENGLISH), Document("bad", "\ud800"), Document("", "x")], "hashed")
+    assert report.documents == 1
+    assert len(report.unreadable) == 2
+    assert "bad" in report.unreadable[0]

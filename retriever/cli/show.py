@@ -13,7 +13,7 @@ from rich.text import Text
 
 from retriever.cli.snippet import printable, snippet
 from retriever.copying import CopyReport
-from retriever.doctor import MANY_TOKENS, UNREADABLE, DoctorReport
+from retriever.doctor import UNREADABLE, DoctorReport
 from retriever.embedding.words.training import TrainedWords
 from retriever.info import IndexInfo
 from retriever.keyword.analyser import Analyser
@@ -257,7 +257,7 @@ def _scripts_table(report: DoctorReport) -> Table:
     for name in ("letters", "words", "tokens a word", "unknown"):
         table.add_column(name, justify="right")
     for name, script in report.scripts.items():
-        style = "red" if script.unknown_rate >= UNREADABLE or script.tokens_per_word >= MANY_TOKENS else None
+        style = "red" if script.unknown_rate >= UNREADABLE or script.is_spelled else None
         counts = (f"{script.characters:,}", f"{script.words:,}")
         table.add_row(name, *counts, f"{script.tokens_per_word:.2f}", f"{script.unknown_rate:.1%}", style=style)
     return table
