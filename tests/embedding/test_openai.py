@@ -309,13 +309,18 @@ def cache(monkeypatch, tmp_path):
 @pytest.mark.usefixtures("small_encoding", "cache")
 @pytest.mark.parametrize(
     ("settings", "times"),
-    [({"model": "text-embedding-3-small", "dimensions": 8}, 1), ({"revision": "2026-11"}, 1), ({}, 2)],
-    ids=["OpenAI's own", "with a revision", "any other"],
+    [({"model": "text-embedding-3-small", "dimensions": 8}, 2), ({"revision": "2026-11"}, 1), ({}, 2)],
+    ids=["a name of OpenAI's at another server", "with a revision", "any other"],
 )
 def test_vectors_are_cached_where_the_settings_say_all_that_makes_them(server, settings, times):  # noqa: F811
     for _ in range(2):
         made(server, **settings).embed_documents(["a"])
     assert server.embedded["a"] == times
+
+
+def test_openais_own_models_are_cached():
+    assert OpenAIEmbedding(OpenAIConfig(model="text-embedding-3-small")).is_cached
+    assert not OpenAIEmbedding(OpenAIConfig(model="another")).is_cached
 
 
 def test_it_works_inside_an_event_loop_and_from_threads(server):  # noqa: F811

@@ -94,7 +94,7 @@ def test_nothing_that_is_kept_or_shown_holds_it(with_key, tmp_path, monkeypatch,
     monkeypatch.setenv(SETTING, "10")
     with caplog.at_level(logging.DEBUG), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        function = made(with_key, model="text-embedding-3-small", max_tokens=20)
+        function = made(with_key, model="text-embedding-3-small", max_tokens=20, revision="1")
         with Retriever.open(str(tmp_path / "index"), embedding=function) as opened:
             opened.index([Document("a", "a quick fox, a lazy dog, and much more of them")])
             opened.search("fox")
