@@ -327,12 +327,11 @@ class EmbeddingFunction(ABC):
             yield from ((rows, self._prepare([texts[row] for row in rows], role)) for rows in batches)
             return
         with ThreadPoolExecutor(1, thread_name_prefix="retriever-prepare") as ahead:
-            made = [ahead.submit(self._prepare, [texts[row] for row in rows], role) for rows in batches[:1]]
-            for n, rows in enumerate(batches):
-                prepared = made[n].result()
-                made[n] = None  # type: ignore[call-overload]  # let go of it
-                if n + 1 < len(batches):
-                    made.append(ahead.submit(self._prepare, [texts[row] for row in batches[n + 1]], role))
+            coming = ahead.submit(self._prepare, [texts[row] for row in batches[0]], role)
+            for rows, following in zip(batches, [*batches[1:], []], strict=True):
+                prepared = coming.result()
+                if following:
+                    coming = ahead.submit(self._prepare, [texts[row] for row in following], role)
                 yield rows, prepared
 
     @property

@@ -142,7 +142,7 @@ class EmbeddingCache:
             try:
                 return work(self._opened())
             except (sqlite3.Error, OSError) as error:
-                if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF in _BUSY:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY:
                     return otherwise
                 self._broken = True
                 self._let_go()
@@ -157,8 +157,13 @@ class EmbeddingCache:
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(self._path, timeout=_PATIENCE, check_same_thread=False)
-            self._connection.executescript(_SETTINGS + _SCHEMA)
+            connection = sqlite3.connect(self._path, timeout=_PATIENCE, check_same_thread=False)
+            try:
+                connection.executescript(_SETTINGS + _SCHEMA)
+            except sqlite3.Error:  # another process may be making it: without its table it is of no use
+                connection.close()
+                raise
+            self._connection = connection
         return self._connection
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,10 +12,11 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from retriever.embedding.base import EmbeddingConfig, EmbeddingFunction, Role
+from retriever.embedding.loading import loaded
 from retriever.embedding.model_names import check_model_name, check_weights
 from retriever.embedding.models import local_folder, model_folder, settings_digest, weights_digest
 from retriever.embedding.tokens import TokenBatch, TokenRules, ToTokens, finished
-from retriever.errors import ConfigurationError, ModelNotFound
+from retriever.errors import ConfigurationError
 from retriever.registry import raise_missing
 from retriever.tokeniser import FastTokeniser
 from retriever.types import FloatMatrix
@@ -254,43 +254,10 @@ class SentenceTransformerEmbedding(EmbeddingFunction):
 
     def _loaded(self) -> SentenceTransformer:
         try:
-            from safetensors import SafetensorError
             from sentence_transformers import SentenceTransformer
         except ModuleNotFoundError as error:
             raise_missing(f"the model {self.name}", error)
-        # float32 whatever the checkpoint was saved in: vectors must not depend on that.
-        weights: dict[str, Any] = {"use_safetensors": True, "dtype": "float32"}
-        with _no_progress_bars():
-            try:
-                model = SentenceTransformer(
-                    str(self._folder),
-                    device=self._device,
-                    trust_remote_code=False,
-                    local_files_only=True,
-                    model_kwargs=weights,
-                )
-                if model.max_seq_length == math.inf:  # a static model, whose file may cut at 512 tokens without a word
-                    model.tokenizer.no_truncation()
-                return model
-            except (OSError, ValueError, KeyError, SafetensorError) as error:
-                raise ModelNotFound(f"the files in {self._folder} are not a usable model: {error}") from error
-            except (
-                RuntimeError,
-                AssertionError,
-            ) as error:  # torch's way to say: no such device, wrong shapes, no memory
-                where = self._device or "this machine"
-                raise ConfigurationError(f"{self.name} cannot be loaded on {where}: {error}") from error
-
-
-@contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    """Loading is part of a longer work with a bar of its own."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+        model = loaded(SentenceTransformer, self._folder, self.name, self._device)
+        if model.max_seq_length == math.inf:  # a static model, whose file may cut at 512 tokens without a word
+            model.tokenizer.no_truncation()
+        return model

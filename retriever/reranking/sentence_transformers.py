@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from retriever.embedding.loading import loaded
+from retriever.embedding.models import model_folder
 from retriever.errors import ConfigurationError
 from retriever.registry import raise_missing
 from retriever.reranking.base import Reranker
-from retriever.reranking.loading import loaded
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder, MultiVectorEncoder
@@ -49,6 +51,10 @@ class _ModelReranker(Reranker):
         return cls(name)
 
     @property
+    def _folder(self) -> Path:
+        return model_folder(self._name, self._revision)
+
+    @property
     def name(self) -> str:
         """``KIND:NAME``."""
         return f"{self.kind}:{self._name}"
@@ -75,7 +81,7 @@ class CrossEncoderReranker(_ModelReranker):
             from sentence_transformers import CrossEncoder
         except ModuleNotFoundError as error:
             raise_missing(f"the reranker {self.name}", error)
-        model: CrossEncoder = loaded(CrossEncoder, self._name, self._revision, self._device)
+        model: CrossEncoder = loaded(CrossEncoder, self._folder, self._name, self._device)
         if model.num_labels != 1:
             raise ConfigurationError(
                 f"{self._name} has {model.num_labels} outputs: a reranker is a cross-encoder with one, trained to rank"
@@ -106,4 +112,4 @@ class LateInteractionReranker(_ModelReranker):
             raise_missing(f"the reranker {self.name}", error)
         except ImportError:
             raise ConfigurationError("late interaction needs sentence-transformers 6 or newer") from None
-        return loaded(MultiVectorEncoder, self._name, self._revision, self._device)
+        return loaded(MultiVectorEncoder, self._folder, self._name, self._device)

@@ -310,3 +310,22 @@ def test_a_large_call_keeps_what_is_done_before_an_error(monkeypatch):
     again = Slow()
     again.embed_documents(names)
     assert len(again.given) == 80
+
+
+def test_a_file_that_another_process_is_making_is_used_later(tmp_path):
+    """The first call cannot make its table, and must not be left with a connection without one."""
+    path = tmp_path / "cache" / "embeddings.sqlite"
+    path.parent.mkdir()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("create table another (x)")
+    other.execute("begin exclusive")
+    try:
+        function = Slow()
+        function.embed_documents(["a"])
+    finally:
+        other.execute("rollback")
+        other.close()
+    again = Slow()
+    again.embed_documents(["a"])
+    again.embed_documents(["a"])
+    assert again.given == [("document", "a")]
