@@ -36,6 +36,9 @@ _EXTRA_OF_MODULE = {
     "onnxscript": "onnx",
     "openai": "openai",
     "tiktoken": "openai",
+    "ir_measures": "evaluation",
+    "pytrec_eval": "evaluation",
+    "scipy": "evaluation",
 }
 """Which extra brings a module that was not found."""
 

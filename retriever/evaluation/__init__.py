@@ -1,0 +1,1 @@
+"""How good an index is, and what would make it better."""
