@@ -12,8 +12,11 @@ from retriever.chunking.config import ChunkerConfig
 from retriever.errors import ManifestUnreadable
 from retriever.keyword.config import AnalyserConfig
 
-SCHEMA_VERSION = 1
-"""Raised when an older program could misread a newer manifest."""
+SCHEMA_VERSION = 2
+"""The newest that this program knows; raised when an older program could misread a newer manifest."""
+
+_PLAIN, _TUNED = 1, 2
+"""Schema versions without and with :class:`SearchDefaults`, which older programs do not know."""
 
 FieldType = Literal["keyword", "number", "bool"]
 """What a payload index is made for: strings, ints and floats, or booleans."""
@@ -60,10 +63,31 @@ class Calibration(_Model):
     """False while stored weights are being rewritten for a new average length."""
 
 
+class SearchDefaults(_Model):
+    """How to search where the caller does not say: what ``retriever tune`` found, and how sure that is."""
+
+    keyword_weight: float = Field(ge=0, le=1)
+    """Share of the keyword leg, from 0 to 1."""
+    fusion: Literal["relative", "rrf"]
+    """How the legs are fused."""
+    depth: int = Field(gt=0, le=100_000)
+    """Candidates a leg."""
+    measure: str
+    """By which it was chosen."""
+    queries: int = Field(gt=0)
+    """On how many judged queries."""
+    gain: float = Field(allow_inf_nan=False)
+    """Mean difference to the settings before, on queries that had no part in the choice."""
+    low: float = Field(allow_inf_nan=False)
+    """Lower end of the gain's 95 % interval."""
+    high: float = Field(allow_inf_nan=False)
+    """Its upper end."""
+
+
 class Manifest(_Model):
     """All of it. Stored as JSON beside the records."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = _PLAIN
     created_with: str
     """Version of this package."""
     embedding: EmbeddingManifest
@@ -73,6 +97,15 @@ class Manifest(_Model):
     """Metadata keys that have a payload index."""
     calibration: Calibration | None = None
     """None until the first chunks were written."""
+    search: SearchDefaults | None = None
+    """None where nothing was tuned."""
+
+    def searched_with(self, defaults: SearchDefaults | None) -> Manifest:
+        """The same manifest with other defaults for searching.
+
+        :param defaults: None for those of the package.
+        """
+        return self.model_copy(update={"search": defaults, "schema_version": _TUNED if defaults else _PLAIN})
 
 
 def parse_manifest(text: str, where: str) -> Manifest:

@@ -32,14 +32,22 @@ from retriever.info import IndexInfo, describe
 from retriever.keyword.analyser import Analyser
 from retriever.loading import Unloaded, load
 from retriever.loading.langchain import LangChainSource, stream
-from retriever.manifest import FieldType, Manifest
+from retriever.manifest import FieldType, Manifest, SearchDefaults
 from retriever.metadata import check_text
 from retriever.opening import PathInput, recorded_embedding, resolve_store, source_of
 from retriever.planning import check_source
 from retriever.recalibrating import calibrate_attached, recalibrate
 from retriever.report import IndexReport
 from retriever.reranking import RerankInput
-from retriever.searching import DEPTH, RERANK_DEPTH, Searcher, SearchOptions, SearchSettings, check_query, check_vector
+from retriever.searching import (
+    RERANK_DEPTH,
+    Defaults,
+    Searcher,
+    SearchOptions,
+    SearchSettings,
+    check_query,
+    check_vector,
+)
 from retriever.stores import Store
 from retriever.types import Chunk, Document, Hit, Mode
 from retriever.upserting import UpsertRun
@@ -131,6 +139,20 @@ class Retriever:
         """What the index knows of itself."""
         return self._manifest
 
+    @property
+    def search_defaults(self) -> Defaults:
+        """What :meth:`search` uses where the caller does not say: what was tuned, else what suits most."""
+        tuned = self.manifest.search
+        if tuned is not None:
+            return Defaults(tuned.keyword_weight, tuned.fusion, tuned.depth)
+        return self.untuned_defaults
+
+    @property
+    def untuned_defaults(self) -> Defaults:
+        """What :meth:`search` would use if nothing had been tuned."""
+        calibration = self.manifest.calibration
+        return Defaults(keyword_weight(calibration.unknown_rate if calibration else 0.0))
+
     @cached_property
     def embedding(self) -> EmbeddingFunction:
         """The embedding function that built the index, loaded and verified when it is first needed.
@@ -216,8 +238,8 @@ class Retriever:
         offset: int = 0,
         mode: Mode = "hybrid",
         filter: FilterInput = None,  # noqa: A002 - the field's word
-        depth: int = DEPTH,
-        fusion: Method = "relative",
+        depth: int | None = None,
+        fusion: Method | None = None,
         keyword_weight: float | None = None,
         min_cosine: float | None = None,
         rerank: RerankInput | None = None,
@@ -231,10 +253,12 @@ class Retriever:
         :param offset: how many hits to pass over: ``k`` times the page's number.
         :param mode: ``hybrid``, or one leg alone: ``semantic``, ``keyword``.
         :param filter: a dictionary in the language of :mod:`retriever.filters`; holds in both legs.
-        :param depth: candidates a leg. Pages agree where it is the same for all of them.
-        :param fusion: ``relative`` adds the legs' scores, each stretched to 0 … 1; ``rrf`` adds reciprocal ranks.
+        :param depth: candidates a leg, 200 by default. Pages agree where it is the same for all of them.
+        :param fusion: ``relative``, the default, adds the legs' scores, each stretched to 0 … 1; ``rrf`` adds
+            reciprocal ranks.
         :param keyword_weight: share of the keyword leg, from 0 to 1. By default by how much of the corpus the model
-            can read, see :func:`retriever.fusion.keyword_weight`.
+            can read, see :func:`retriever.fusion.keyword_weight`. Where the index was tuned, the defaults of these
+            three are what :func:`retriever.evaluation.tune` found.
         :param min_cosine: leave out what is less similar to the query than this raw cosine, from -1 to 1.
         :param rerank: a reranker, which reads the best candidates together with the query and orders them anew; or
             the name of one: a cross-encoder by hub name or folder, or ``late-interaction:NAME``.
@@ -283,7 +307,7 @@ class Retriever:
         *,
         offset: int = 0,
         filter: FilterInput = None,  # noqa: A002
-        depth: int = DEPTH,
+        depth: int | None = None,
         min_cosine: float | None = None,
         mmr: float | None = None,
     ) -> list[Hit]:
@@ -361,6 +385,15 @@ class Retriever:
         with self._exclusively():
             return recalibrate(self._store, self.manifest, self.embedding, self._analyser)
 
+    def set_search_defaults(self, defaults: SearchDefaults | None) -> None:
+        """Keep in the index how to search where the caller does not say; :func:`retriever.evaluation.tune` does.
+
+        :param defaults: None for those of the package.
+        """
+        with self._exclusively():
+            current = self._store.read_manifest() or self._manifest
+            self._store.write_manifest(current.searched_with(defaults))
+
     def close(self) -> None:
         """Let go of the store. The next call opens it again."""
         self._store.close()
@@ -396,8 +429,7 @@ class Retriever:
                     self._manifest = self._store.read_manifest() or self._manifest
 
     def _options(self, k: int, settings: SearchSettings) -> SearchOptions:
-        calibration = self.manifest.calibration
-        return SearchOptions.make(k, settings, keyword_weight(calibration.unknown_rate if calibration else 0.0))
+        return SearchOptions.make(k, settings, self.search_defaults)
 
 
 def _ids(given: Sequence[str], what: str) -> list[str]:

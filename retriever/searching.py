@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,13 +32,26 @@ class SearchSettings(TypedDict, total=False):
     offset: int
     mode: Mode
     filter: FilterInput
-    depth: int
-    fusion: Method
+    depth: int | None
+    fusion: Method | None
     keyword_weight: float | None
     min_cosine: float | None
     rerank: RerankInput | None
     rerank_depth: int
     mmr: float | None
+
+
+class Defaults(NamedTuple):
+    """What a search uses where the caller does not say.
+
+    :param keyword_weight: share of the keyword leg, from 0 to 1.
+    :param fusion: how the legs are fused.
+    :param depth: candidates a leg; where more hits are asked for than that, :data:`DEPTH`.
+    """
+
+    keyword_weight: float
+    fusion: Method = "relative"
+    depth: int = DEPTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,26 +107,26 @@ class SearchOptions:
         )
 
     @classmethod
-    def make(cls, k: int, settings: SearchSettings, default_weight: float) -> SearchOptions:
+    def make(cls, k: int, settings: SearchSettings, defaults: Defaults) -> SearchOptions:
         """Options from what a caller wrote.
 
         :param k: how many hits at most.
         :param settings: keyword arguments.
-        :param default_weight: of the keyword leg, where the caller gives none.
+        :param defaults: for what the caller does not give.
         :raises InvalidInput: naming an argument that there is not, or that is out of range.
         :raises FilterError: for a filter that does not parse.
         """
         if unknown := settings.keys() - SearchSettings.__annotations__.keys():
             raise InvalidInput(f"search takes no {', '.join(sorted(unknown))}")
-        weight = settings.get("keyword_weight")
+        weight, depth, offset = settings.get("keyword_weight"), settings.get("depth"), settings.get("offset", 0)
         return cls(
             k=k,
-            offset=settings.get("offset", 0),
+            offset=offset,
             mode=settings.get("mode", "hybrid"),
             filter=parse_filter(settings.get("filter")),
-            depth=settings.get("depth", DEPTH),
-            fusion=settings.get("fusion", "relative"),
-            keyword_weight=default_weight if weight is None else weight,
+            depth=_default_depth(k, offset, defaults.depth) if depth is None else depth,
+            fusion=settings.get("fusion") or defaults.fusion,
+            keyword_weight=defaults.keyword_weight if weight is None else weight,
             min_cosine=settings.get("min_cosine"),
             mmr=settings.get("mmr"),
             rerank=None if (reranker := settings.get("rerank")) is None else resolve_reranker(reranker),
@@ -124,6 +137,11 @@ class SearchOptions:
     def needs_vector(self) -> bool:
         """Whether the query has to be embedded."""
         return self.mode != "keyword" or self.min_cosine is not None
+
+
+def _default_depth(k: int, offset: int, depth: int) -> int:
+    """A tuned depth holds for the pages that it reaches."""
+    return depth if not (_whole(k) and _whole(offset)) or offset + k <= depth else max(DEPTH, depth)
 
 
 def _check(holds: bool, message: str) -> None:

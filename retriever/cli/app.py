@@ -88,8 +88,10 @@ def search(
     offset: Annotated[int, typer.Option(help="How many hits to pass over.")] = 0,
     mode: Annotated[Literal["hybrid", "semantic", "keyword"], typer.Option("--mode", "-m")] = "hybrid",
     filter_json: FilterOption = None,
-    depth: Annotated[int, typer.Option(help="Candidates of each leg.")] = 200,
-    fusion: Annotated[Literal["relative", "rrf"], typer.Option(help="How the legs are fused.")] = "relative",
+    depth: Annotated[int | None, typer.Option(help="Candidates of each leg. Default: 200, or as tuned.")] = None,
+    fusion: Annotated[
+        Literal["relative", "rrf"] | None, typer.Option(help="How the legs are fused. Default: relative, or as tuned.")
+    ] = None,
     keyword_weight: Annotated[float | None, typer.Option(help="Share of the keyword leg, 0 to 1.")] = None,
     min_cosine: Annotated[float | None, typer.Option(help="Leave out what is less similar than this cosine.")] = None,
     rerank: Annotated[str | None, typer.Option(help="A cross-encoder or KIND:NAME that orders the best anew.")] = None,
