@@ -1,1 +1,1 @@
-"""What the project promises, measured: ``python -m benchmarks quality | speed | memory | kill``."""
+"""What the project promises, measured: ``python -m benchmarks --help``."""

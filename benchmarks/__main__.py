@@ -9,21 +9,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import attach, embedding_speed, kill, langchain, memory, quality, readers, speed
+from benchmarks import attach, embedding_speed, harness, kill, langchain, memory, readers, speed
 from benchmarks.data import VARIABLE, DataMissing, data_folder
-from benchmarks.figures import SETS
-from benchmarks.places import EDGE, PLACES, is_there
 from benchmarks.report import Result, publish, say
+from retriever.errors import RetrieverError
+
+_HARNESS = {"run": harness.run, "verify": harness.verify}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one benchmark and print what it found.
+    """Run a scenario, or one benchmark, and print what it found.
 
     :param arguments: of the command line; None takes those of the process.
     :return: exit code: 0 where every bar holds, or there is no folder of data; 1 where a bar is missed or the folder
         lacks what was asked for.
     """
     options = _parser().parse_args(arguments)
+    if options.benchmark in _HARNESS:
+        try:
+            return _HARNESS[options.benchmark](options)
+        except RetrieverError as error:
+            say(f"{options.benchmark}: {error}")
+            return 1
     data = data_folder(getattr(options, "data", None))
     if _needs_data(options) and (data is None or not data.is_dir()):
         where = f"--data is not given and {VARIABLE} is not set" if data is None else f"{data} is no folder"
@@ -60,7 +67,7 @@ def _cache_of_its_own() -> Iterator[None]:
 def _needs_data(options: argparse.Namespace) -> bool:
     if options.benchmark == "speed":
         return options.only is None or bool({"chunking", "indexing"} & set(options.only))
-    return options.benchmark in ("quality", "embedding", "kill")
+    return options.benchmark in ("embedding", "kill")
 
 
 def _run(options: argparse.Namespace, data: Path) -> Result:
@@ -74,8 +81,6 @@ def _run(options: argparse.Namespace, data: Path) -> Result:
         return langchain.run(options.documents, options.queries, options.rounds, options.model)
     if options.benchmark == "embedding":
         return embedding_speed.run(data, options.passages, options.queries, options.rounds, not options.speed_only)
-    if options.benchmark == "quality":
-        return quality.run(data, options.sets, options.limit, options.all, options.stores)
     if options.benchmark == "kill":
         return kill.run(data, kill.Settings(options.kills, options.seed, options.files, options.edit, options.store))
     sizes = speed.Sizes(options.rounds, options.files, options.chunks, options.queries)
@@ -85,7 +90,11 @@ def _run(options: argparse.Namespace, data: Path) -> Result:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="benchmark", required=True)
-    _quality_options(_command(commands, "quality", "how good the answers are, on judged sets"))
+    harness.add_run(
+        commands.add_parser("run", help="compare what a scenario's file says, and write a folder of records")
+    )
+    verifying = commands.add_parser("verify", help="compute every number of a run again")
+    verifying.add_argument("run", type=Path, help="folder that run has written")
     _speed_options(_command(commands, "speed", "chunking, indexing and querying, each next to what it is made of"))
     remembering = _command(commands, "memory", "peak memory on a long stream, next to the engine alone", data=False)
     remembering.add_argument("--documents", type=_count, default=200_000, help="how many, by default 200,000")
@@ -108,19 +117,6 @@ def _command(
     if data:
         parser.add_argument("--data", type=Path, help=f"folder of the data; by default the variable {VARIABLE}")
     return parser
-
-
-def _quality_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=[], help="by default those with a bar")
-    parser.add_argument("--limit", type=_count, help="how many judged queries of each set; by default all")
-    parser.add_argument(
-        "--stores",
-        nargs="+",
-        choices=[name for name in PLACES if is_there(name)],
-        default=[EDGE],
-        help="by default edge",
-    )
-    parser.add_argument("--all", action="store_true", help="all modes, and all sets where none are named")
 
 
 def _speed_options(parser: argparse.ArgumentParser) -> None:

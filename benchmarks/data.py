@@ -15,6 +15,9 @@ from retriever import Document
 VARIABLE = "RETRIEVER_DATA"
 """Environment variable with the folder of the data."""
 
+MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+"""Of the semantic leg."""
+
 FASTAPI_EN = "fastapi-docs-en"
 FASTAPI_ZH = "fastapi-docs-zh"
 TLDR = "tldr-pages-en"

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.data import JudgedSet, read_set
-from benchmarks.figures import MODEL
-from benchmarks.metrics import ndcg
+from benchmarks.data import MODEL, JudgedSet, read_set
 from benchmarks.query_speed import percentile, seconds, turned
 from benchmarks.report import Bar, Result, Row, Unit, formatted, progress, say
 from retriever.chunking import Chunker, ChunkerConfig
 from retriever.embedding import EmbeddingFunction, resolve_embedding
 from retriever.embedding.cache import SETTING
 from retriever.embedding.models import model_folder
+from retriever.evaluation.measures import measure
 from retriever.types import FloatMatrix
 
 if TYPE_CHECKING:
@@ -194,12 +193,14 @@ def _quality_row(kind: str, embedding: EmbeddingFunction, judged: JudgedSet) -> 
     say(f"SciFact through {kind}")
     documents = embedding.embed_documents([document.text for document in judged.documents], warn=False)
     queries = embedding.embed_queries(list(judged.queries.values()), warn=False)
-    best = np.argsort(-(queries @ documents.T), axis=1, kind="stable")[:, :10]
-    gains = [
-        ndcg([judged.documents[n].id for n in row], judged.judgements[query])
-        for row, query in zip(best, judged.queries, strict=True)
-    ]
-    return _row("SciFact, semantic, nDCG@10", kind, fmean(gains), "score", QUALITY.get(kind))
+    cosines = queries @ documents.T
+    best = np.argsort(-cosines, axis=1, kind="stable")[:, :10]
+    run = {
+        query: [(judged.documents[n].id, float(cosines[i, n])) for n in best[i]]
+        for i, query in enumerate(judged.queries)
+    }
+    gains = measure(run, judged.judgements, ["nDCG@10"])["nDCG@10"]
+    return _row("SciFact, semantic, nDCG@10", kind, fmean(gains.values()), "score", QUALITY.get(kind))
 
 
 def _row(what: str, kind: str, measured: float, unit: Unit, bar: Bar | None = None) -> Row:

@@ -9,8 +9,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from benchmarks.data import FASTAPI_EN, FASTAPI_ZH, TLDR, extract
-from benchmarks.figures import MODEL
+from benchmarks.data import FASTAPI_EN, FASTAPI_ZH, MODEL, TLDR, extract
 from benchmarks.report import NONE, Bar, Row, formatted, progress
 from retriever import Retriever
 from retriever.embedding.base import Role

@@ -97,6 +97,11 @@ class FastTokeniser:
         return unknown if isinstance(unknown, int) else None
 
     @property
+    def library(self) -> tokenizers.Tokenizer:
+        """The copy itself, without truncation and padding, for other people's chunkers to count with."""
+        return self._tokenizer
+
+    @property
     def special_tokens(self) -> int:
         """How many tokens the model adds to every text."""
         return int(self._special)

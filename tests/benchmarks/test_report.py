@@ -2,7 +2,6 @@ import json
 
 import pytest
 
-from benchmarks.figures import EXPECTED, SETS
 from benchmarks.report import NONE, Bar, Result, Row, formatted, publish
 
 ROWS = [
@@ -68,8 +67,3 @@ def test_publishing_says_whether_a_bar_was_missed(tmp_path, capsys):
         "details": {"queries": 300},
     }
     assert publish(Result("quality", ("set", "mode"), ROWS[:1], {}), None) == 0
-
-
-def test_every_mode_of_a_plan_has_a_bar_and_the_other_way_round():
-    planned = {(name, mode) for name, plan in SETS.items() for mode in plan.modes}
-    assert planned == {key for key, expected in EXPECTED.items() if expected.bar}

@@ -11,39 +11,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import attach, chroma_speed, langchain, query_speed, readers
-from benchmarks.__main__ import _cache_of_its_own, main
+from benchmarks.__main__ import _cache_of_its_own
 from retriever.cache_folder import cache_folder
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def write_set(folder: Path) -> None:
-    (folder / "qrels").mkdir(parents=True)
-    documents = {"d1": "error C2065: undeclared identifier", "d2": "warning C4996: deprecated function"}
-    queries = {"q1": "what is C2065?", "q2": "deprecated"}
-    for name, texts in (("corpus", documents), ("queries", queries)):
-        lines = [json.dumps({"_id": key, "text": text}) for key, text in texts.items()]
-        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
-    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td2\t1\n", "utf-8")
-
-
-def test_quality_of_a_set_of_two_documents(tmp_path, capsys):
-    write_set(tmp_path / "msvc-errors")
-    assert main(["quality", "--data", str(tmp_path), "--json", str(tmp_path / "result.json")]) == 0
-    (row,) = json.loads((tmp_path / "result.json").read_text("utf-8"))["rows"]
-    assert (row["set"], row["mode"], row["measured"], row["verdict"]) == ("msvc-errors", "keyword", 1.0, "pass")
-    assert row["details"] == {"recall@100": 1.0, "queries": 2, "documents": 2}
-
-
-def test_quality_without_sets_is_an_error(tmp_path, capsys):
-    assert main(["quality", "--data", str(tmp_path)]) == 1
-    assert "no set found under" in capsys.readouterr().err
-
-
-def test_quality_without_a_set_that_is_named_is_an_error(tmp_path, capsys):
-    write_set(tmp_path / "msvc-errors")
-    assert main(["quality", "--data", str(tmp_path), "--sets", "msvc-errors", "xquad-de"]) == 1
-    assert "xquad-de" in capsys.readouterr().err
 
 
 def test_queries_are_timed():

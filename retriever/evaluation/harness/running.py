@@ -1,0 +1,172 @@
+"""A run: a scenario in, a folder of records out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from retriever.embedding import EmbeddingFunction, resolve_embedding
+from retriever.errors import ConfigurationError, RetrieverError, StoreUnavailable
+from retriever.evaluation.harness.answers import Answered, asked_index
+from retriever.evaluation.harness.configurations import Configuration, configurations
+from retriever.evaluation.harness.datasets import Dataset, read_dataset
+from retriever.evaluation.harness.manifest import machine_load, package_versions
+from retriever.evaluation.harness.peers import asked_peer, peer_class
+from retriever.evaluation.harness.places import check_place
+from retriever.evaluation.harness.progress import Progress
+from retriever.evaluation.harness.records import LeftOut, RunFolder, Times, read_run_folder
+from retriever.evaluation.harness.scenario import Scenario, read_scenario
+from retriever.evaluation.harness.steps import Workspace, code_hash, content_hash
+from retriever.evaluation.harness.writing import Findings, check_out, write_run_folder
+
+
+def run_scenario(path: Path, out: Path, workspace: Workspace, progress: Progress) -> RunFolder:
+    """Run a scenario. What an earlier run, also a killed one, has finished is not done again.
+
+    :param path: of the scenario's file.
+    :param out: the folder to write, all at once at the end; that of an earlier run is replaced.
+    :param workspace: where results of steps are kept.
+    :param progress: shows what is done.
+    :return: what was written.
+    :raises ConfigurationError: where the scenario makes no sense.
+    :raises InvalidInput: where a dataset cannot be read, or ``out`` is something else than a run's folder.
+    """
+    scenario, text = read_scenario(path)
+    check_out(out)
+    started, clock, load = datetime.now(UTC), time.perf_counter(), machine_load()
+    running = Running(scenario, path.parent, workspace, progress)
+    with workspace.held():
+        findings = running.findings()
+        times = Times(
+            started=started.isoformat(timespec="seconds"),
+            seconds=time.perf_counter() - clock,
+            load=load,
+            steps=tuple(workspace.times),
+        )
+        write_run_folder(out, scenario, text, findings, times)
+    return read_run_folder(out)
+
+
+@dataclass
+class Running:
+    """A scenario while it runs.
+
+    :param scenario: what is measured.
+    :param folder: of its file.
+    :param workspace: where results of steps are kept.
+    :param progress: shows what is done.
+    """
+
+    scenario: Scenario
+    folder: Path
+    workspace: Workspace
+    progress: Progress
+    left_out: list[LeftOut] = field(default_factory=list)
+    _embeddings: dict[str, EmbeddingFunction] = field(default_factory=dict)
+
+    def findings(self) -> Findings:
+        """Measure everything that can be measured here."""
+        grid = self._here(self._grid())
+        datasets = list(self._datasets())
+        found = {
+            (dataset.name, configuration): answered
+            for dataset in datasets
+            for configuration, answered in self._answered(dataset, grid)
+        }
+        models = {name: function.fingerprint for name, function in sorted(self._embeddings.items())}
+        return Findings(datasets, found, models, self.left_out, ())
+
+    def _grid(self) -> list[Configuration]:
+        return configurations(self.scenario.grid, {name: peer_class(name).legs for name in self.scenario.peers})
+
+    @cached_property
+    def _unreachable(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for store in self.scenario.grid.stores:
+            try:
+                check_place(store)
+            except StoreUnavailable as error:
+                found[store] = str(error)
+        return found
+
+    def _here(self, grid: Sequence[Configuration]) -> list[Configuration]:
+        """Those whose server answers and whose embedding function can be had."""
+        for store, reason in self._unreachable.items():
+            self._leave_out(f"the store {store}", reason)
+        missing = set()
+        for name in self.scenario.grid.embeddings:
+            try:
+                self._embeddings[name] = resolve_embedding(name)
+                self._embeddings[name].fingerprint  # noqa: B018 - loads what it names
+            except ConfigurationError as error:
+                self._embeddings.pop(name, None)
+                self._leave_out(f"the embedding function {name}", str(error))
+                missing.add(name)
+        return [c for c in grid if c.embedding not in missing and c.store not in self._unreachable]
+
+    def _datasets(self) -> Iterator[Dataset]:
+        for spec in self.scenario.datasets:
+            try:
+                yield read_dataset(spec, self.folder, self.workspace.folder / "datasets", self.progress)
+            except ConfigurationError as error:
+                self._leave_out(f"the dataset {spec.name}", str(error))
+
+    def _answered(self, dataset: Dataset, grid: Sequence[Configuration]) -> Iterator[tuple[Configuration, Answered]]:
+        """In the grid's order, one index at a time."""
+        for _, group in groupby(grid, lambda configuration: configuration.index):
+            configured = list(group)
+            try:
+                yield from self._of_index(dataset, configured)
+            except RetrieverError as error:
+                for configuration in configured:
+                    self._leave_out(f"{dataset.name}: {configuration.label}", str(error))
+
+    def _of_index(self, dataset: Dataset, group: Sequence[Configuration]) -> list[tuple[Configuration, Answered]]:
+        """What configurations find that share an index, which is made only if something is not there yet."""
+        found = {c: self.workspace.find("answers", self._inputs(dataset, c), Answered) for c in group}
+        missing = [configuration for configuration, answered in found.items() if answered is None]
+        if missing:
+            with ExitStack() as stack:
+                ask = self._asker(stack, dataset, missing)
+                for c in missing:
+                    label = f"{dataset.name}: {c.label}"
+                    found[c] = self.workspace.made("answers", self._inputs(dataset, c), label, partial(ask, c))
+        return [(configuration, answered) for configuration, answered in found.items() if answered is not None]
+
+    def _asker(
+        self, stack: ExitStack, dataset: Dataset, group: Sequence[Configuration]
+    ) -> Callable[[Configuration], Answered]:
+        """An index, or a peer, with the dataset in it; what it is called with was in ``group``."""
+        first, label = group[0], f"{dataset.name}: {group[0].index_label}"
+        embedding = self._embeddings[first.embedding]
+        with self.workspace.timed("index", label):
+            if first.is_peer:
+                return stack.enter_context(asked_peer(dataset, group, embedding, self.progress)).answered
+            name = f"benchmark-{content_hash(self._inputs(dataset, first))[:12]}"
+            index = stack.enter_context(asked_index(dataset, first, embedding, name, self.progress))
+        return partial(index.answered, keyword_only=not any(c.search.needs_vectors for c in group))
+
+    def _inputs(self, dataset: Dataset, configuration: Configuration) -> dict[str, Any]:
+        """All that answers are made from."""
+        return {
+            "code": self._code,
+            "packages": package_versions(),
+            "dataset": [dataset.checksums.model_dump(), dataset.spec.language],
+            "model": self._embeddings[configuration.embedding].fingerprint,
+            "configuration": configuration.inputs,
+        }
+
+    @cached_property
+    def _code(self) -> str:
+        return code_hash()
+
+    def _leave_out(self, what: str, reason: str) -> None:
+        self.left_out.append(LeftOut(what=what, reason=reason))
+        self.progress.say(f"left out: {what}: {reason}")
