@@ -12,6 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from retriever.chunking import ChunkerConfig
+from retriever.cli.evaluation import evaluate, tune
 from retriever.cli.progress import chunk_progress, epoch_progress, index_progress
 from retriever.cli.show import Output
 from retriever.copying import copy_index
@@ -33,6 +34,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.command()(evaluate)
+app.command()(tune)
 
 StoreOption = Annotated[str, typer.Option("--store", "-s", help="Where the index is: a folder or an address.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -105,7 +109,7 @@ def search(
             k,
             offset=offset,
             mode=mode,
-            filter=_filter(filter_json),
+            filter=parse_filter_option(filter_json),
             depth=depth,
             fusion=fusion,
             keyword_weight=keyword_weight,
@@ -169,7 +173,9 @@ def delete(
         out.destroyed(destroy_index(store))  # not opened for that: it may be damaged
         return
     with Retriever.open(store) as retriever:
-        out.deleted(retriever.delete(documents=document or None, source=source, filter=_filter(filter_json)))
+        out.deleted(
+            retriever.delete(documents=document or None, source=source, filter=parse_filter_option(filter_json))
+        )
 
 
 @app.command()
@@ -259,7 +265,12 @@ def _chunker(size: int | None, overlap: int | None) -> ChunkerConfig | None:
         raise InvalidInput(f"--chunk-size and --overlap: {error.errors()[0]['msg']}") from None
 
 
-def _filter(text: str | None) -> dict[str, object] | None:
+def parse_filter_option(text: str | None) -> dict[str, object] | None:
+    """What ``--filter`` says.
+
+    :param text: JSON.
+    :raises InvalidInput: where it is no JSON object.
+    """
     if text is None:
         return None
     try:

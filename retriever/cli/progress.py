@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from retriever.indexing import Progress as IndexProgress
 from retriever.report import IndexReport
@@ -50,6 +50,22 @@ def epoch_progress(epochs: int, *, hidden: bool) -> Iterator[Callable[[int], Non
     """
     with _line(hidden) as show:
         yield lambda done: show(f"training: {done} of {epochs} epochs")
+
+
+@contextmanager
+def step_progress(*, hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar for each step of which it is known how much there is, on standard error, where that is a terminal.
+
+    :param hidden: show nothing.
+    """
+    console = Console(stderr=True)
+    if hidden or not console.is_terminal:
+        yield lambda *_: None
+        return
+    columns = [TextColumn("{task.description}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn()]
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task("reading the index", total=None)
+        yield lambda doing, done, total: bars.update(task, description=doing, completed=done, total=total)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from retriever.embedding.words.training import TrainedWords
 from retriever.info import IndexInfo
 from retriever.keyword.analyser import Analyser
 from retriever.keyword.config import AnalyserConfig
-from retriever.manifest import Manifest
+from retriever.manifest import Manifest, SearchDefaults
 from retriever.planning import HEADINGS, SEPARATOR
 from retriever.repairing import RepairReport
 from retriever.report import IndexReport, Problem
@@ -118,6 +118,7 @@ class Output:
             "embedding": f"{info.embedding}, {info.dimension} dimensions",
             "chunker": _chunker_text(manifest),
             "keyword leg": _keyword_text(manifest),
+            **({"search": defaults_text(manifest.search)} if manifest.search else {}),
             "filter fields": ", ".join(f"{k} ({v})" for k, v in manifest.filter_fields.items()) or "none",
             "made with": f"hybrid-retriever {manifest.created_with}",
         }
@@ -215,6 +216,17 @@ class Output:
 
     def _print_json(self, value: dict[str, Any]) -> None:
         print(json.dumps(value, ensure_ascii=False, indent=1))  # noqa: T201 - raw, whatever the terminal's width
+
+
+def defaults_text(search: SearchDefaults) -> str:
+    """What was tuned, in one line.
+
+    :param search: as the index keeps it.
+    """
+    return (
+        f"{search.fusion}, keyword weight {search.keyword_weight:.2f}, depth {search.depth}; tuned on "
+        f"{search.queries:,} questions, {search.measure} {search.gain:+.3f} ({search.low:+.3f} … {search.high:+.3f})"
+    )
 
 
 def _cut(count: int) -> str:

@@ -17,15 +17,14 @@ if TYPE_CHECKING:
 MEASURES = ("nDCG@10", "Recall@5", "Recall@10", "Recall@100", "MRR@10", "MAP", "Success@1", "Judged@10")
 """What is measured unless something else is asked for; the first one is the one to decide by."""
 
-MEANINGS = {
+_MEANINGS = {
     "nDCG": "how near the top the relevant documents are; 1 is the best order there could be",
     "Recall": "share of the relevant documents that were found",
     "MRR": "1 / rank of the first relevant document",
-    "MAP": "average precision over the whole ranking",
-    "Success": "share of queries with a relevant document among the first",
-    "Judged": "share of what was found of which anybody said whether it is relevant",
+    "MAP": "precision at each relevant document's rank, averaged",
+    "Success": "share of questions with a relevant document among the first",
+    "Judged": "share of what was found that anybody ever judged",
 }
-"""In words, by the name before the ``@``."""
 
 _NAME = re.compile(r"(nDCG|Recall|MRR|MAP|Success|Judged)(?:@([1-9][0-9]{0,5}))?")
 _NEEDS_CUTOFF = {"Recall", "Success", "Judged"}
@@ -67,6 +66,14 @@ def mean(values: Mapping[str, float]) -> float:
     :param values: of one measure, by query.
     """
     return sum(values.values()) / len(values) if values else 0.0
+
+
+def meaning(name: str) -> str:
+    """What a measure says, in words.
+
+    :param name: of the measure.
+    """
+    return _MEANINGS[split_name(name)[0]]
 
 
 def split_name(name: str) -> tuple[str, int | None]:

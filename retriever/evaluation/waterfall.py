@@ -33,14 +33,14 @@ Reason = Literal[
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
 MEANINGS: Mapping[Reason, str] = {
-    "not in any chunk": "the document is not in the index, or its answer was cut in two: index it, use larger chunks",
-    "not in the exact top 100": "neither words nor meaning are near enough: another model, or better texts",
-    "not among the candidates": "no leg brought it; whether an exact search would was not looked at",
-    "lost by approximate search": "an exact search finds it, the store's does not: a finer index (HNSW ef, M)",
-    "lost by the filter": "the answer is there and the filter forbids it",
-    "ranked too low": "found, but by no leg among the first: a reranker, or another model",
-    "lost by fusion": "one leg had it in time, the other one pushed it out: retriever tune",
-    "lost by the reranker": "it was there until the reranker read it: another reranker, or none",
+    "not in any chunk": "not indexed, or its answer was cut in two: larger chunks",
+    "not in the exact top 100": "neither words nor meaning are near: another model",
+    "not among the candidates": "no leg found it",
+    "lost by approximate search": "an exact search finds it: a finer index",
+    "lost by the filter": "the filter forbids it",
+    "ranked too low": "no leg has it among its first: a reranker",
+    "lost by fusion": "one leg had it in time: retriever tune",
+    "lost by the reranker": "it was there before: another reranker, or none",
     "found": "a relevant document is there",
 }
 """What each reason says, and what helps."""

@@ -1,0 +1,182 @@
+"""Weight, method and depth of fusion, chosen on judged queries and tried on others.
+
+The best of many settings on the queries that chose it looks better than it is. So one half of the queries chooses and
+the other half judges; then they change places, so that every query judges once and none judges its own choice.
+What the two choices gain is the estimate for the one that all queries together choose, which is what is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retriever.errors import InvalidInput
+from retriever.evaluation.answering import Advance, Answers, Setting, answer, quiet
+from retriever.evaluation.evaluating import prepare
+from retriever.evaluation.judgements import Grades, Judgements
+from retriever.evaluation.measures import measure
+from retriever.evaluation.statistics import Comparison, compare
+from retriever.filters import FilterInput
+from retriever.fusion import Method
+from retriever.manifest import SearchDefaults
+from retriever.retriever import Retriever
+from retriever.searching import DEPTH
+
+WEIGHTS = tuple(step / 20 for step in range(21))
+"""Shares of the keyword leg that are tried."""
+
+DEPTHS = (50, 100, DEPTH, 400)
+"""Candidates a leg that are tried."""
+
+LEAST_QUERIES = 20
+"""Fewer than these cannot be divided sensibly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What :func:`tune` found.
+
+    :param measure: by which it was chosen.
+    :param before: how the index would search without it.
+    :param chosen: the best setting on all queries.
+    :param halves: the best setting on each half.
+    :param optimistic: mean gain of ``chosen`` on the queries that chose it, which is more than to be expected.
+    :param held_out: gain on queries that had no part in the choice.
+    :param score: mean of the measure without it.
+    :param surface: mean of the measure on all queries, by setting.
+    :param saved: whether it is in the index now.
+    """
+
+    measure: str
+    before: Setting
+    chosen: Setting
+    halves: tuple[Setting, Setting]
+    optimistic: float
+    held_out: Comparison
+    score: float
+    surface: Mapping[Setting, float]
+    saved: bool
+
+    @property
+    def certain(self) -> bool:
+        """Whether it gains more than chance would: both the test and the interval say so."""
+        return self.held_out.certain and self.held_out.low > 0
+
+    @property
+    def defaults(self) -> SearchDefaults:
+        """As the index keeps it."""
+        return SearchDefaults(
+            keyword_weight=self.chosen.keyword_weight,
+            fusion=self.chosen.fusion,
+            depth=self.chosen.depth,
+            measure=self.measure,
+            queries=self.held_out.queries,
+            gain=self.held_out.difference,
+            low=self.held_out.low,
+            high=self.held_out.high,
+        )
+
+
+def tune(
+    retriever: Retriever,
+    judgements: Judgements,
+    *,
+    measure: str = "nDCG@10",
+    seed: int = 0,
+    save: bool = True,
+    force: bool = False,
+    filter: FilterInput = None,  # noqa: A002 - the field's word
+    progress: Advance = quiet,
+) -> Tuning:
+    """Choose how to fuse, and keep it in the index where the gain is certain.
+
+    Every query is asked once, with the greatest depth; all settings are tried on what was found. What is compared with
+    is the package's own default, not what an earlier tuning left.
+
+    :param retriever: the index.
+    :param judgements: from :func:`retriever.evaluation.read_judgements`.
+    :param measure: to make as large as possible.
+    :param seed: of the division into halves and of the tests.
+    :param save: keep it in the index's manifest, where :meth:`retriever.Retriever.search` finds it.
+    :param force: keep it even where the gain is not certain.
+    :param filter: with which to search.
+    :param progress: told what is being done, how much of it is done, and how much there is.
+    :raises InvalidInput: for fewer than :data:`LEAST_QUERIES` queries with a relevant document.
+    :raises MissingExtra: where the extra ``evaluation`` is not installed.
+    """
+    judged, _, _ = prepare(retriever, judgements)
+    if len(judged.queries) < LEAST_QUERIES:
+        raise InvalidInput(
+            f"tuning needs at least {LEAST_QUERIES} queries with a relevant document, half to choose and half to try; "
+            f"there are {len(judged.queries)}"
+        )
+    own = retriever.untuned_defaults
+    before = Setting("hybrid", own.fusion, own.keyword_weight, own.depth)
+    asked = answer(retriever, judged.queries, depth=max(DEPTHS), filter=filter, progress=progress)
+    settings = [before, *(setting for setting in grid() if setting != before)]
+    values = _values(asked, judged.grades, settings, measure, progress)
+    halves = split(len(judged.queries), seed)
+    picks = [_best(values[:, half]) for half in halves]
+    tuned = np.empty(len(judged.queries))
+    for chosen, other in zip(picks, reversed(halves), strict=True):
+        tuned[other] = values[chosen, other]
+    best = _best(values)
+    result = Tuning(
+        measure=measure,
+        before=before,
+        chosen=settings[best],
+        halves=(settings[picks[0]], settings[picks[1]]),
+        optimistic=float((values[best] - values[0]).mean()),
+        held_out=compare(values[0].tolist(), tuned.tolist(), seed=seed),
+        score=float(values[0].mean()),
+        surface=dict(zip(settings, values.mean(axis=1).tolist(), strict=True)),
+        saved=False,
+    )
+    if not save or not (result.certain or force):
+        return result
+    retriever.set_search_defaults(result.defaults)
+    return replace(result, saved=True)
+
+
+def grid() -> list[Setting]:
+    """All settings that are tried. The first of equals is chosen: the default depth and method stand first."""
+    depths = sorted(DEPTHS, key=lambda depth: (abs(depth - DEPTH), depth))
+    return [
+        Setting("hybrid", method, weight, depth)
+        for depth in depths
+        for method in get_args(Method)
+        for weight in WEIGHTS
+        if depth == DEPTH or method == "relative"  # the first ranks of reciprocal ranks hardly depend on the depth
+    ]
+
+
+def split(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Two halves of the queries, by chance.
+
+    :param count: how many queries.
+    :param seed: of the division.
+    :return: their numbers, in order.
+    """
+    order = np.random.default_rng([seed, 3]).permutation(count)
+    return np.sort(order[: count // 2]), np.sort(order[count // 2 :])
+
+
+def _values(
+    asked: Answers, grades: Grades, settings: Sequence[Setting], name: str, progress: Advance
+) -> NDArray[np.float64]:
+    """Shape ``(settings, queries)``."""
+    rows = np.empty((len(settings), len(grades)))
+    for number, setting in enumerate(settings):
+        rows[number] = list(measure(asked.run(setting), grades, [name])[name].values())
+        progress("trying settings", number + 1, len(settings))
+    return rows
+
+
+def _best(values: NDArray[np.float64]) -> int:
+    """The first of those with the greatest mean, so that the default stays where nothing is better."""
+    means = values.mean(axis=1)
+    return int(np.argmax(means >= means.max() - 1e-12))
