@@ -6,6 +6,7 @@ equal ones by document id, descending; so whatever is passed to it, here and in 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -92,7 +93,7 @@ def check_found(query: str, found: Sequence[Scored]) -> None:
     for document, score in found:
         if document in seen:
             raise InvalidInput(f"query {query!r}: document {document!r} is in the run twice; see best_documents")
-        if not np.isfinite(score):
+        if not math.isfinite(score):
             raise InvalidInput(f"query {query!r}: the score of document {document!r} is {score}")
         seen.add(document)
 

@@ -7,18 +7,20 @@ What the two choices gain is the estimate for the one that all queries together 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retriever.errors import InvalidInput
-from retriever.evaluation.answering import Advance, Answers, Setting, answer, quiet
+from retriever.evaluation.answering import HITS, Advance, Answers, Setting, answer, quiet
 from retriever.evaluation.evaluating import prepare
 from retriever.evaluation.judgements import Grades, Judgements
-from retriever.evaluation.measures import measure
+from retriever.evaluation.measures import measure as measured
+from retriever.evaluation.measures import split_name
+from retriever.evaluation.refusing import weighted_runs
+from retriever.evaluation.runs import Run
 from retriever.evaluation.statistics import Comparison, compare
 from retriever.filters import FilterInput
 from retriever.fusion import Method
@@ -108,6 +110,7 @@ def tune(
     :raises InvalidInput: for fewer than :data:`LEAST_QUERIES` queries with a relevant document.
     :raises MissingExtra: where the extra ``evaluation`` is not installed.
     """
+    measured({}, {}, [measure])  # what is missing or misspelt shows before anything is asked
     judged, _, _ = prepare(retriever, judgements)
     if len(judged.queries) < LEAST_QUERIES:
         raise InvalidInput(
@@ -117,8 +120,7 @@ def tune(
     own = retriever.untuned_defaults
     before = Setting("hybrid", own.fusion, own.keyword_weight, own.depth)
     asked = answer(retriever, judged.queries, depth=max(DEPTHS), filter=filter, progress=progress)
-    settings = [before, *(setting for setting in grid() if setting != before)]
-    values = _values(asked, judged.grades, settings, measure, progress)
+    settings, values = _values(asked, judged.grades, before, measure, progress)
     halves = split(len(judged.queries), seed)
     picks = [_best(values[:, half]) for half in halves]
     tuned = np.empty(len(judged.queries))
@@ -142,16 +144,11 @@ def tune(
     return replace(result, saved=True)
 
 
-def grid() -> list[Setting]:
-    """All settings that are tried. The first of equals is chosen: the default depth and method stand first."""
+def grid() -> list[tuple[Method, int]]:
+    """Methods and depths that are tried, each with all weights; the defaults first, since the first of equals wins."""
     depths = sorted(DEPTHS, key=lambda depth: (abs(depth - DEPTH), depth))
-    return [
-        Setting("hybrid", method, weight, depth)
-        for depth in depths
-        for method in get_args(Method)
-        for weight in WEIGHTS
-        if depth == DEPTH or method == "relative"  # the first ranks of reciprocal ranks hardly depend on the depth
-    ]
+    # Ranks hardly depend on how deep the legs are, scores stretched between the first and the last do.
+    return [("relative", depth) for depth in depths] + [("rrf", DEPTH)]
 
 
 def split(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -166,14 +163,21 @@ def split(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _values(
-    asked: Answers, grades: Grades, settings: Sequence[Setting], name: str, progress: Advance
-) -> NDArray[np.float64]:
-    """Shape ``(settings, queries)``."""
-    rows = np.empty((len(settings), len(grades)))
-    for number, setting in enumerate(settings):
-        rows[number] = list(measure(asked.run(setting), grades, [name])[name].values())
-        progress("trying settings", number + 1, len(settings))
-    return rows
+    asked: Answers, grades: Grades, before: Setting, name: str, progress: Advance
+) -> tuple[list[Setting], NDArray[np.float64]]:
+    """What is tried, ``before`` first, and its values: shape ``(settings, queries)``."""
+    k = split_name(name)[1] or HITS
+    settings, rows = [before], [_row(asked.run(before, k), grades, name)]
+    for method, depth in grid():
+        for weight, run in weighted_runs(asked, method, depth, WEIGHTS, k):
+            settings.append(Setting("hybrid", method, weight, depth))
+            rows.append(_row(run, grades, name))
+            progress("trying settings", len(rows), 1 + len(grid()) * len(WEIGHTS))
+    return settings, np.array(rows)
+
+
+def _row(run: Run, grades: Grades, name: str) -> list[float]:
+    return list(measured(run, grades, [name])[name].values())
 
 
 def _best(values: NDArray[np.float64]) -> int:
