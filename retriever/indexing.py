@@ -248,11 +248,11 @@ class IndexRun:
                     records = self._embedded(chunks)
                     done, before = before, None
                     if done is not None:
-                        self._note_written(done.result())
+                        self._note_written(self._waited(done))
                     before = storing.submit(self._stored, records)
             finally:
                 if before is not None:  # it is written also where embedding the next one failed
-                    self._note_written(before.result())
+                    self._note_written(self._waited(before))
 
     def _embedded(self, chunks: Sequence[Chunk]) -> list[Record]:
         texts = list(dict.fromkeys(chunk.text for chunk in chunks))
@@ -262,9 +262,13 @@ class IndexRun:
 
     def _stored(self, records: Sequence[Record]) -> list[Record]:
         """Those that were written."""
-        with self.report.timed("store"):
-            refused = self._upsert(records)
+        refused = self._upsert(records)
         return [record for record in records if record.chunk.id not in refused]
+
+    def _waited(self, storing: Future[list[Record]]) -> list[Record]:
+        """What was written, once it is. What embedding hides of the storing costs no time and is not counted."""
+        with self.report.timed("store"):
+            return storing.result()
 
     def _note_written(self, written: Sequence[Record]) -> None:
         self._terms += sum(sum(record.terms.values()) for record in written)

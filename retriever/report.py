@@ -43,8 +43,8 @@ class IndexReport:
     warnings: list[str] = field(default_factory=list)
     """What should be known beside."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """Wall time by stage: load, chunk, plan, embed, store, optimise. Storing goes on while the next batch is embedded,
-    so the sum may be more than the time that passed."""
+    """Wall time by stage: load, chunk, plan, embed, store, optimise. Storing goes on while the next batch is embedded:
+    ``store`` is what it takes beyond that, so the stages add up to the time that passed."""
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
