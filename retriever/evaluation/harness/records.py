@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from retriever.errors import InvalidInput
 from retriever.evaluation.harness.scenario import Published, Scenario, parse_scenario
 from retriever.evaluation.judgements import Judgements, read_judgements
+from retriever.evaluation.load.speed import SpeedFigures
 from retriever.evaluation.runs import Run, read_run
 
 SCHEMA_VERSION = 1
@@ -237,14 +238,14 @@ class Times(_Model):
 
 
 class SpeedRecord(_Model):
-    """Figures of one system on one dataset, in one repetition."""
+    """Figures of one configuration on one dataset, in one repetition."""
 
     dataset: str
-    system: str
-    is_peer: bool
+    configuration: str
+    """Its id."""
     repetition: int
-    figures: dict[str, Any]
-    """As :class:`retriever.evaluation.load.speed.SpeedFigures` dumps them."""
+    """From 0."""
+    figures: SpeedFigures
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ from retriever.evaluation.harness.manifest import machine_load, package_versions
 from retriever.evaluation.harness.peers import asked_peer, peer_class
 from retriever.evaluation.harness.places import check_place
 from retriever.evaluation.harness.progress import Progress
-from retriever.evaluation.harness.records import LeftOut, RunFolder, Times, read_run_folder
+from retriever.evaluation.harness.records import LeftOut, RunFolder, SpeedRecord, Times, read_run_folder
 from retriever.evaluation.harness.scenario import Scenario, read_scenario
 from retriever.evaluation.harness.steps import Workspace, code_hash, content_hash
+from retriever.evaluation.harness.timing import measure_speed, timed_configurations
 from retriever.evaluation.harness.writing import Findings, check_out, write_run_folder
 
 
@@ -51,6 +52,7 @@ def run_scenario(path: Path, out: Path, workspace: Workspace, progress: Progress
             steps=tuple(workspace.times),
         )
         write_run_folder(out, scenario, text, findings, times)
+        running.forget_times()
     return read_run_folder(out)
 
 
@@ -70,6 +72,7 @@ class Running:
     progress: Progress
     left_out: list[LeftOut] = field(default_factory=list)
     _embeddings: dict[str, EmbeddingFunction] = field(default_factory=dict)
+    _times: list[dict[str, Any]] = field(default_factory=list)
 
     def findings(self) -> Findings:
         """Measure everything that can be measured here."""
@@ -81,7 +84,36 @@ class Running:
             for configuration, answered in self._answered(dataset, grid)
         }
         models = {name: function.fingerprint for name, function in sorted(self._embeddings.items())}
-        return Findings(datasets, found, models, self.left_out, ())
+        speed = [record for dataset in datasets for record in self._timed(dataset, grid)]
+        return Findings(datasets, found, models, self.left_out, speed)
+
+    def forget_times(self) -> None:
+        """Once a run is written: the next one is timed anew, only one that was interrupted is continued."""
+        for inputs in self._times:
+            self.workspace.forget("speed", inputs)
+
+    def _timed(self, dataset: Dataset, grid: Sequence[Configuration]) -> Iterator[SpeedRecord]:
+        settings = self.scenario.load
+        if settings is None or not grid:
+            return
+
+        def keep(configuration: Configuration, repetition: int, make: Callable[[], SpeedRecord]) -> SpeedRecord:
+            inputs = {
+                **self._inputs(dataset, configuration),
+                "load": settings.model_dump(mode="json"),
+                "seed": self.scenario.seed,
+                "repetition": repetition,
+            }
+            self._times.append(inputs)
+            known = self.workspace.find("speed", inputs, SpeedRecord)
+            label = f"{dataset.name}: {configuration.label}, repetition {repetition + 1}"
+            return known or self.workspace.made("speed", inputs, label, make)
+
+        timed = timed_configurations(grid)
+        embedding = self._embeddings[timed[0].embedding]
+        yield from measure_speed(
+            dataset, timed, embedding, settings, self.scenario.seed, keep, self._leave_out, self.progress
+        )
 
     def _grid(self) -> list[Configuration]:
         return configurations(self.scenario.grid, {name: peer_class(name).legs for name in self.scenario.peers})

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from retriever.chunking import ChunkerConfig
 from retriever.errors import ConfigurationError, InvalidInput
+from retriever.evaluation.load.speed import LoadSettings
 from retriever.evaluation.measures import MEASURES
 from retriever.fusion import Method
 from retriever.searching import DEPTH, MOST_DEPTH, RERANK_DEPTH
@@ -214,8 +215,8 @@ class Scenario(_Model):
     peers: tuple[str, ...] = ()
     """Names of systems of others; ``NAME@HOST:PORT`` for one that is on a server."""
     bars: tuple[BarSpec, ...] = ()
-    load: dict[str, Any] | None = None
-    """Of the speed part, :class:`retriever.evaluation.load.speed.LoadSettings`; without it nothing is timed."""
+    load: LoadSettings | None = None
+    """Of the speed part; without it nothing is timed."""
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from statistics import median
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from retriever.evaluation.harness.records import FOUND, ConfigurationRecord, Row, RunFolder
+from retriever.evaluation.load.speed import SpeedFigures
 from retriever.evaluation.statistics import ALPHA
 
 _MEASURES = ("Recall@10", "Recall@100", "MRR@10", "Success@1", "Judged@10")
@@ -37,6 +39,8 @@ def show_run(folder: RunFolder) -> None:
             console.print(Group(*_dataset(folder, dataset.name, dataset.queries, rows)))
     if folder.summary.bars:
         console.print(_bars(folder))
+    if folder.speed:
+        console.print(_speed(folder))
     for left in folder.left_out:
         console.print(Text(f"left out: {left.what}: {left.reason}", "yellow"))
     for dataset in folder.manifest.datasets:
@@ -124,3 +128,38 @@ def _bars(folder: RunFolder) -> Table:
             bar.dataset, known.label if known else "nothing fits", bar.measure, " and ".join(wanted), value, verdict
         )
     return table
+
+
+def _speed(folder: RunFolder) -> Table:
+    """The median of the repetitions."""
+    table = Table(title="Speed, median of the repetitions", title_justify="left")
+    for head in ("dataset", "configuration"):
+        table.add_column(head)
+    for head in ("passages/s", "queries/s", "p50", "p99", "at", "ANN recall"):
+        table.add_column(head, justify="right")
+    found: dict[tuple[str, str], list[SpeedFigures]] = {}
+    for record in folder.speed:
+        found.setdefault((record.dataset, record.configuration), []).append(record.figures)
+    for (dataset, configuration), figures in found.items():
+        table.add_row(dataset, folder.configurations[configuration].label, *_speed_cells(figures))
+    return table
+
+
+def _speed_cells(figures: Sequence[SpeedFigures]) -> list[str]:
+    steps = [step for f in figures for step in f.load if step.share == _shown_share(f)]
+    p50 = [step.latency.p50.value for step in steps]
+    p99 = [step.latency.p99.value for step in steps if step.latency.p99 is not None]
+    recall = [f.ann_recall for f in figures if f.ann_recall is not None]
+    return [
+        f"{median(f.ingest.rate for f in figures):,.0f}",
+        f"{median(f.capacity.rate for f in figures):,.0f}",
+        f"{1_000 * median(p50):.1f} ms" if p50 else "-",
+        f"{1_000 * median(p99):.1f} ms" if p99 else "-",
+        f"{steps[0].share:.0%}" if steps else "-",
+        f"{median(recall):.3f}" if recall else "-",
+    ]
+
+
+def _shown_share(figures: SpeedFigures) -> float:
+    """The load that is nearest to half of the capacity."""
+    return min((step.share for step in figures.load), key=lambda share: abs(share - 0.5), default=0.0)

@@ -109,6 +109,14 @@ class Workspace:
         write_whole(self._path(step, inputs), gzip.compress(content.encode(), 5, mtime=0))
         return result
 
+    def forget(self, step: str, inputs: Mapping[str, Any]) -> None:
+        """Take a result away.
+
+        :param step: name of the kind of result.
+        :param inputs: what it was made from.
+        """
+        self._path(step, inputs).unlink(missing_ok=True)
+
     @contextmanager
     def timed(self, step: str, of: str) -> Iterator[None]:
         """Note how long a step took whose result is not kept.
