@@ -1,5 +1,8 @@
 """A small index whose texts say where they will be found, and stores and rerankers that lose things."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from retriever import ChunkerConfig, Document, Retriever
@@ -7,6 +10,8 @@ from retriever.memory import MemoryStore
 from retriever.registry import register
 from retriever.reranking import Reranker
 from retriever.stores import Legs, Query
+
+sys.path.append(str(Path(__file__).parent))  # with --import-mode=importlib pytest leaves it out
 
 FILLER = "harbour lantern granite meadow copper thistle anchor velvet orchard timber falcon marble".split()
 
@@ -24,18 +29,6 @@ class ForgetfulStore(MemoryStore):
             [c for c in leg if "forgotten" not in texts[c.key]] for leg in (legs.semantic, legs.keyword)
         )
         return Legs(semantic, keyword)
-
-
-class CountingStore(MemoryStore):
-    """Counts searches."""
-
-    def __init__(self, name: str = "") -> None:
-        super().__init__(name)
-        self.searches = 0
-
-    def search(self, query: Query) -> Legs:
-        self.searches += 1
-        return super().search(query)
 
 
 class Longest(Reranker):

@@ -76,7 +76,7 @@ def test_what_is_not_there_says_where_it_was_looked_for(tmp_path, monkeypatch):
         read(tmp_path, path="${RETRIEVER_DATA}/scifact")
     with pytest.raises(ConfigurationError, match=r"nowhere holds no corpus\.jsonl"):
         read(tmp_path, path="nowhere")
-    with pytest.raises(ConfigurationError, match="there is nothing at .*docs, .*q, .*r"):
+    with pytest.raises(ConfigurationError, match=r"there is nothing at .*docs, .*q, .*r"):
         read(tmp_path, folder="docs", queries="q", qrels="r")
 
 

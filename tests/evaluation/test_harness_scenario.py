@@ -14,29 +14,32 @@ def refused(text):
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ('nme = "x"\n' + DATASET, "nme: there is no such key; did you mean name?"),
-        ('name = "x"\n[[datasets]]\nname = "a"\npaht = "a"\n', "datasets[0].paht: there is no such key; did you mean path?"),
-        ('name = "x"\n' + DATASET + '[grid]\nsearches = [{ mod = "keyword" }]', "grid.searches[0].mod: there is no such key; did you mean mode?"),
-        ('name = "x"\n' + DATASET + '[grid]\nsearches = [{ mode = "lexical" }]', "grid.searches[0].mode: "),
-        (DATASET, "name: is missing"),
-        ('name = "x"', "datasets: is missing"),
-        ('name = "x"\n[[datasets]]\nname = "a"\n', "say where it is: path and/or url, or ir_datasets, or folder"),
-        ('name = "x"\n[[datasets]]\nname = "a"\nurl = "http://x"\n', "url and sha256 belong together"),
-        ('name = "x"\n[[datasets]]\nname = "a"\nfolder = "f"\n', "a folder needs queries and qrels"),
-        ('name = "x"\n' + DATASET + DATASET, "two datasets are called a"),
-        ('name = "../x"\n' + DATASET, "name: '../x' names files"),
-        ('name = "x"\nmeasure = "accuracy"\n' + DATASET, "measure: 'accuracy' is no measure here: write one of nDCG@10"),
-        ('name = "x"\n' + DATASET + "[grid]\nchunkers = [{ size = 16, overlap = 9 }]", "must be less than half of size"),
-        ('name = "x"\n' + DATASET + '[grid]\nchunkers = [{ kind = "whole", size = 9 }]', "cuts nothing"),
-        ('name = "x"\n' + DATASET + '[[bars]]\ndataset = "b"\nconfiguration = "*"\nmeasure = "MAP"\nat_least = 1', "bars name datasets that there are not: b"),
-        ('name = "x"\n' + DATASET + '[[bars]]\ndataset = "a"\nconfiguration = "*"\nmeasure = "MAP"', "a bar needs at_least or at_most"),
-        ("name = ", "is no TOML"),
-        ('name = "x"\n' + DATASET + "[load]\nrequest = 3", "load.request: there is no such key; did you mean requests?"),
-    ],
-)  # fmt: skip
+NAMED = f'name = "x"\n{DATASET}'
+BAR = '[[bars]]\ndataset = "{}"\nconfiguration = "*"\nmeasure = "MAP"\n'
+MISTAKES = {
+    'nme = "x"\n' + DATASET: "nme: there is no such key; did you mean name?",
+    'name = "x"\n' + DATASET.replace("path", "paht"): "datasets[0].paht: there is no such key; did you mean path?",
+    NAMED
+    + '[grid]\nsearches = [{ mod = "keyword" }]': "grid.searches[0].mod: there is no such key; did you mean mode?",
+    NAMED + '[grid]\nsearches = [{ mode = "lexical" }]': "grid.searches[0].mode: ",
+    DATASET: "name: is missing",
+    'name = "x"': "datasets: is missing",
+    'name = "x"\n[[datasets]]\nname = "a"\n': "say where it is: path and/or url, or ir_datasets, or folder",
+    'name = "x"\n[[datasets]]\nname = "a"\nurl = "http://x"\n': "url and sha256 belong together",
+    'name = "x"\n[[datasets]]\nname = "a"\nfolder = "f"\n': "a folder needs queries and qrels",
+    NAMED + DATASET: "two datasets are called a",
+    'name = "../x"\n' + DATASET: "name: '../x' names files",
+    'name = "x"\nmeasure = "accuracy"\n' + DATASET: "measure: 'accuracy' is no measure here: write one of nDCG",
+    NAMED + "[grid]\nchunkers = [{ size = 16, overlap = 9 }]": "must be less than half of size",
+    NAMED + '[grid]\nchunkers = [{ kind = "whole", size = 9 }]': "cuts nothing",
+    NAMED + BAR.format("b") + "at_least = 1": "bars name datasets that there are not: b",
+    NAMED + BAR.format("a"): "a bar needs at_least or at_most",
+    "name = ": "is no TOML",
+    NAMED + "[load]\nrequest = 3": "load.request: there is no such key; did you mean requests?",
+}
+
+
+@pytest.mark.parametrize(("text", "message"), MISTAKES.items())
 def test_what_is_wrong_is_named_with_a_way_to_mend_it(text, message):
     assert message in refused(text)
 

@@ -22,7 +22,7 @@ _PARTS: dict[str, Callable[[ConfigurationRecord], str]] = {
     "store": lambda c: c.store,
     "search": lambda c: c.label.rsplit(", ", 1)[-1],
 }
-_WIDTH = 150  # of what goes to a file
+_WIDTH = 180  # of what goes to a file
 
 
 def show_run(folder: RunFolder) -> None:
@@ -66,14 +66,16 @@ def _table(folder: RunFolder, name: str, queries: int, rows: Sequence[Row]) -> T
     others = [other for other in _MEASURES if other != measure]
     for head in ("", *varying):
         table.add_column(head, overflow="fold")
-    for head in (measure, "95 %", *others, *(["published"] if has_published else [])):
-        table.add_column(head, justify="right")
+    for head in (measure, "95 %", *others):
+        table.add_column(head, justify="right", no_wrap=True)
+    if has_published:
+        table.add_column("published", no_wrap=True)
     for n, row in enumerate(rows):
         cells = [row.group, *(values[n] or "-" for values in varying.values())]
         cells += [f"{row.measures[measure]:.3f}", f"{row.low:.3f} … {row.high:.3f}"]
         cells += [f"{row.measures[other]:.3f}" for other in others]
         if has_published:
-            cells.append("; ".join(f"{p.measure} {p.value:.3f} {p.name}, {p.source}" for p in row.published))
+            cells.append("\n".join(f"{p.measure} {p.value:.3f} {p.name}, {p.source}" for p in row.published))
         table.add_row(*cells, style="bold red" if _beats_us(folder, row) else "")
     return table
 
