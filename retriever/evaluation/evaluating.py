@@ -18,7 +18,7 @@ from retriever.evaluation.statistics import Comparison, compare, groups, holm, i
 from retriever.evaluation.waterfall import Waterfall, explain_failures
 from retriever.filters import FilterInput
 from retriever.fusion import Fused, Method
-from retriever.reranking import RerankInput
+from retriever.reranking import RerankInput, resolve_reranker
 from retriever.retriever import Retriever
 from retriever.searching import RERANK_DEPTH
 from retriever.types import Mode
@@ -137,13 +137,13 @@ def evaluate(
     :raises MissingExtra: where the extra ``evaluation`` is not installed.
     """
     measure({}, {}, measures)  # what is missing or misspelt shows before anything is asked
+    reranker = resolve_reranker(given) if (given := settings.get("rerank")) is not None else None
     judged, missing, skipped = prepare(retriever, judgements)
     mode, setting = settings.get("mode", "hybrid"), setting_of(retriever, settings)
     asked = answer(
         retriever, judged.queries, depth=setting.depth, mode=mode, filter=settings.get("filter"), progress=progress
     )
     rankings: dict[str, Mapping[str, Sequence[Fused]]] = {way.mode: asked.rankings(way) for way in _ways(setting)}
-    reranker = settings.get("rerank")
     if reranker is not None:
         depth = settings.get("rerank_depth", RERANK_DEPTH)
         rankings["reranked"] = rerank(retriever, asked, rankings[mode], reranker, depth=depth, progress=progress)

@@ -1,7 +1,8 @@
 """The rank that records would have in an exact search, for telling what approximate search lost.
 
-Nothing is searched: cosines of all vectors in pages, and BM25 of all texts. Ranks are counted, not sorted: one more
-than there are records with a greater score.
+Nothing is searched: cosines of all vectors in pages, and BM25 of all texts. Ranks are counted, not sorted: how many
+records have at least as great a score. So a record has the last rank among its equals, and whoever searches exactly
+has it by then, however ties are broken.
 """
 
 from __future__ import annotations
@@ -53,10 +54,10 @@ def semantic_ranks(
     for done, page in enumerate(_pages(keys)):
         matrix = np.stack(list(store.vectors(page).values()) or [np.zeros(asked.shape[1], np.float32)])
         for i, scores in enumerate((matrix @ asked.T).T):
-            better[i] += (scores[:, None] > score[i] + _EPSILON).sum(axis=0)
+            better[i] += (scores[:, None] >= score[i] - _EPSILON).sum(axis=0)
         progress("exact search by meaning", min(len(keys), (done + 1) * _PAGE), len(keys))
     return {
-        (query, key): int(count) + 1
+        (query, key): max(1, int(count))
         for query, counts in zip(queries, better, strict=True)
         for key, count in zip(names[query], counts, strict=True)
     }
@@ -90,7 +91,7 @@ def keyword_ranks(
         scores = postings.scores(terms[query])
         for key in found:
             if key in number and (score := scores[number[key]]) > 0:
-                ranks[query, key] = 1 + int((scores[counts] > score + _EPSILON).sum())
+                ranks[query, key] = max(1, int((scores[counts] >= score - _EPSILON).sum()))
     return ranks
 
 

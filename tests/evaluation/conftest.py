@@ -13,7 +13,20 @@ from retriever.stores import Legs, Query
 
 sys.path.append(str(Path(__file__).parent))  # with --import-mode=importlib pytest leaves it out
 
-FILLER = "harbour lantern granite meadow copper thistle anchor velvet orchard timber falcon marble".split()
+FILLER = [
+    "harbour",
+    "lantern",
+    "granite",
+    "meadow",
+    "copper",
+    "thistle",
+    "anchor",
+    "velvet",
+    "orchard",
+    "timber",
+    "falcon",
+    "marble",
+]
 
 
 class ForgetfulStore(MemoryStore):
