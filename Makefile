@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 DEMO   := .demo
 PIP    := $(BIN)/pip --disable-pip-version-check install --quiet
 
-.PHONY: help setup demo examples test check services services-stop bench proofs clean
+.PHONY: help setup demo examples test check services services-stop bench load-proof proofs clean
 
 help:             ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*## */\t/' | expand -t 16
@@ -50,6 +50,9 @@ bench: $(READY)   ## answers and their quality, on this project's own guides; wi
 	@status=0; $(BIN)/python -m benchmarks run handbook || status=1; \
 	if [ -n "$$RETRIEVER_DATA" ]; then for part in "run quality" "run bars" speed; do \
 	$(BIN)/python -m benchmarks $$part || status=1; done; fi; exit $$status
+
+load-proof: $(READY)  ## the load generator next to queueing theory: five minutes on an idle machine
+	@$(BIN)/python -m benchmarks.load_proof
 
 proofs: $(READY)  ## what takes an hour: kill -9 on each store, memory, attaching, readers beside a writer, LangChain, more random examples
 	@status=0; for part in kill "kill --store chroma" "kill --store chroma-server" memory attach readers langchain; do \

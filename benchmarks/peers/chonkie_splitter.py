@@ -2,6 +2,8 @@
 
 Measured: ``chunk`` of one text, with its default rules and the tokeniser that is given to all. It has no overlap, so
 ``overlap`` is left out. It adds up the tokens of pieces, and together they can be a few more than the size.
+Its last level decodes tokens, so with an uncased tokeniser such a chunk's text is lower case and may lack letters; what
+counts here are its offsets, which are off by as many from there on.
 """
 
 from __future__ import annotations
@@ -28,4 +30,4 @@ class Chonkie(Splitter):
 
     def split(self, text: str) -> list[tuple[int, int]]:
         """Its own offsets."""
-        return [(chunk.start_index, chunk.end_index) for chunk in self._chunker.chunk(text)]
+        return [(chunk.start_index, min(chunk.end_index, len(text))) for chunk in self._chunker.chunk(text)]

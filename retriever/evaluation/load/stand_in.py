@@ -130,7 +130,7 @@ def stand_in(behaviour: Behaviour) -> Iterator[int]:
 
 
 class Client:
-    """Asks the stand-in, each thread through a connection of its own that stays open.
+    """Asks the stand-in, each thread through a connection of its own that stays open until the block is left.
 
     :param port: of the server.
     :param timeout: seconds to wait for an answer.
@@ -140,6 +140,14 @@ class Client:
         self._port = port
         self._timeout = timeout
         self._local = threading.local()
+        self._open: list[http.client.HTTPConnection] = []
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for connection in self._open:
+            connection.close()
 
     def __call__(self, number: int) -> None:
         """Make a request.
@@ -162,6 +170,7 @@ class Client:
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = http.client.HTTPConnection(_HOST, self._port, timeout=self._timeout)
+            self._open.append(connection)
             connection.connect()
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._local.connection = connection
