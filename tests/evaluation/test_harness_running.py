@@ -170,6 +170,18 @@ def test_a_damaged_result_is_made_again(tmp_path):
     assert sorted(step.reused for step in again.times.steps if step.step == "answers") == [False] * 2 + [True] * 6
 
 
+def test_results_that_nobody_has_used_for_a_month_are_forgotten(tmp_path):
+    path = write_scenario(tmp_path)
+    run(path, tmp_path / "run", tmp_path / "work")
+    used, *others = sorted((tmp_path / "work" / "answers").iterdir())
+    long_ago = time.time() - 40 * 86_400
+    for other in others:
+        os.utime(other, (long_ago, long_ago))
+    again = run(path, tmp_path / "run", tmp_path / "work")
+    assert sum(step.reused for step in again.times.steps) == 1
+    assert used.stat().st_mtime > long_ago
+
+
 def start(path, out, cache):
     environment = os.environ | {"RETRIEVER_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "benchmarks", "run", str(path), "--out", str(out)]

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
-from rich.console import Console, Group, RenderableType
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from retriever.evaluation.harness.records import FOUND, ConfigurationRecord, Row, RunFolder
+from retriever.evaluation.harness.records import FOUND, ConfigurationRecord, DatasetRecord, Row, RunFolder
 from retriever.evaluation.load.speed import SpeedFigures
 from retriever.evaluation.statistics import ALPHA
 
-_MEASURES = ("Recall@10", "Recall@100", "MRR@10", "Success@1", "Judged@10")
-"""Shown beside the primary one."""
+_MEASURES = ("nDCG@10", "Recall@100", "Recall@10", "Judged@10", "MRR@10", "Success@1")
+"""Shown beside the primary one, as many as there is room for."""
 
 _PARTS: dict[str, Callable[[ConfigurationRecord], str]] = {
     "embedding": lambda c: (c.embedding or "").removeprefix("sentence-transformers/"),
@@ -36,7 +37,7 @@ def show_run(folder: RunFolder) -> None:
     for dataset in folder.manifest.datasets:
         rows = [row for row in folder.summary.rows if row.dataset == dataset.name]
         if rows:
-            console.print(Group(*_dataset(folder, dataset.name, dataset.queries, rows)))
+            _show_dataset(console, folder, dataset, rows)
     if folder.summary.bars:
         console.print(_bars(folder))
     if folder.speed:
@@ -48,23 +49,30 @@ def show_run(folder: RunFolder) -> None:
             console.print(Text(f"{dataset.name}: {note}", "yellow"))
 
 
-def _dataset(folder: RunFolder, name: str, queries: int, rows: Sequence[Row]) -> Iterator[RenderableType]:
-    yield _table(folder, name, queries, rows)
-    lines = [*_detectable(folder, rows), *_published(folder, name), *_lost(folder, rows)]
-    yield Text("\n".join([*lines, ""]))
+def _show_dataset(console: Console, folder: RunFolder, dataset: DatasetRecord, rows: Sequence[Row]) -> None:
+    others = [name for name in _MEASURES if name != folder.manifest.measure and name in rows[0].measures]
+    boundless = console.options.update(width=1_000)  # a measured table is never wider than it may be
+    for count in range(len(others), -1, -1):
+        table = _table(folder, dataset, rows, others[:count])
+        if console.measure(table, options=boundless).maximum <= console.width:
+            break
+    console.print(table)
+    lines = [*_detectable(folder, rows), *_published(folder, dataset.name), *_lost(folder, rows), ""]
+    console.print(Text("\n".join(lines)))
 
 
-def _table(folder: RunFolder, name: str, queries: int, rows: Sequence[Row]) -> Table:
+def _table(folder: RunFolder, dataset: DatasetRecord, rows: Sequence[Row], others: Sequence[str]) -> Table:
     """Parts that all configurations share go into the title."""
     known = [folder.configurations[row.configuration] for row in rows]
     parts = {head: [of(c) for c in known] for head, of in _PARTS.items()}
     shared = [values[0] for values in parts.values() if len(set(values)) == 1 and len(rows) > 1 and values[0]]
     varying = {head: values for head, values in parts.items() if len(set(values)) > 1 or len(rows) == 1}
-    table = Table(title=", ".join([f"{name}: {queries:,} queries", *shared]), title_justify="left")
+    title = ", ".join([f"{dataset.name}: {dataset.queries:,} queries", *shared])
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     measure = folder.manifest.measure
     has_published = any(row.published for row in rows)
-    others = [other for other in _MEASURES if other != measure]
-    for head in ("", *varying):
+    table.add_column("", no_wrap=True)
+    for head in varying:
         table.add_column(head, overflow="fold")
     for head in (measure, "95 %", *others):
         table.add_column(head, justify="right", no_wrap=True)
@@ -117,7 +125,7 @@ def _lost(folder: RunFolder, rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _bars(folder: RunFolder) -> Table:
-    table = Table(title="Bars", title_justify="left")
+    table = Table(title="Bars", title_justify="left", box=SIMPLE_HEAD)
     for head in ("dataset", "configuration", "measure", "must be", "is", ""):
         table.add_column(head)
     for bar in folder.summary.bars:
@@ -134,7 +142,7 @@ def _bars(folder: RunFolder) -> Table:
 
 def _speed(folder: RunFolder) -> Table:
     """The median of the repetitions."""
-    table = Table(title="Speed, median of the repetitions", title_justify="left")
+    table = Table(title="Speed, median of the repetitions", title_justify="left", box=SIMPLE_HEAD)
     for head in ("dataset", "configuration"):
         table.add_column(head)
     for head in ("passages/s", "queries/s", "p50", "p99", "at", "ANN recall"):

@@ -29,6 +29,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _OWN_PACKAGES = ("retriever", "retriever_chroma", "retriever_qdrant", "retriever_langchain")
 _CACHE_MEGABYTES = "20000"
+_KEPT = 30 * 86_400  # seconds
 
 
 class Workspace:
@@ -63,6 +64,7 @@ class Workspace:
         try:
             with FileLock(self.folder / ".lock", timeout=0):
                 os.environ.update(own)
+                self._forget_old()
                 yield
         except Timeout as error:
             raise ConfigurationError(
@@ -90,6 +92,7 @@ class Workspace:
             result = model.model_validate(kept["result"])
         except (OSError, EOFError, ValueError, KeyError, ValidationError):
             return None
+        path.touch()
         self.times.append(StepTime(step=step, of=kept["of"], seconds=kept["seconds"], reused=True))
         return result
 
@@ -116,6 +119,13 @@ class Workspace:
         :param inputs: what it was made from.
         """
         self._path(step, inputs).unlink(missing_ok=True)
+
+    def _forget_old(self) -> None:
+        """Results of code and data that nobody has used for long, and what killed runs have begun to write."""
+        oldest = time.time() - _KEPT
+        for path in self.folder.glob("*/*.json.gz*"):
+            if path.stat().st_mtime < oldest:
+                path.unlink()
 
     @contextmanager
     def timed(self, step: str, of: str) -> Iterator[None]:
@@ -148,7 +158,7 @@ def write_whole(path: Path, content: bytes) -> None:
     :param content: of the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
             file.write(content)
