@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TypedDict, Unpack
+from typing import TypedDict, Unpack, cast
 
 from retriever.errors import InvalidInput
 from retriever.evaluation.answering import HITS, Advance, Answers, Setting, answer, document_run, quiet, rerank
@@ -20,7 +20,7 @@ from retriever.filters import FilterInput
 from retriever.fusion import Fused, Method
 from retriever.reranking import RerankInput, resolve_reranker
 from retriever.retriever import Retriever
-from retriever.searching import RERANK_DEPTH
+from retriever.searching import RERANK_DEPTH, SearchOptions, SearchSettings
 from retriever.types import Mode
 
 
@@ -137,16 +137,25 @@ def evaluate(
     :raises MissingExtra: where the extra ``evaluation`` is not installed.
     """
     measure({}, {}, measures)  # what is missing or misspelt shows before anything is asked
+    if k < 1:
+        raise InvalidInput(f"k is {k!r}: it is at least 1")
+    setting = setting_of(retriever, settings)
     reranker = resolve_reranker(given) if (given := settings.get("rerank")) is not None else None
     judged, missing, skipped = prepare(retriever, judgements)
-    mode, setting = settings.get("mode", "hybrid"), setting_of(retriever, settings)
     asked = answer(
-        retriever, judged.queries, depth=setting.depth, mode=mode, filter=settings.get("filter"), progress=progress
+        retriever,
+        judged.queries,
+        depth=setting.depth,
+        mode=setting.mode,
+        filter=settings.get("filter"),
+        progress=progress,
     )
     rankings: dict[str, Mapping[str, Sequence[Fused]]] = {way.mode: asked.rankings(way) for way in _ways(setting)}
     if reranker is not None:
         depth = settings.get("rerank_depth", RERANK_DEPTH)
-        rankings["reranked"] = rerank(retriever, asked, rankings[mode], reranker, depth=depth, progress=progress)
+        rankings["reranked"] = rerank(
+            retriever, asked, rankings[setting.mode], reranker, depth=depth, progress=progress
+        )
     ways = _measured(asked, rankings, judged, measures, seed)
     return Evaluation(
         retriever.address,
@@ -194,15 +203,11 @@ def setting_of(retriever: Retriever, settings: EvaluateSettings) -> Setting:
 
     :param retriever: the index.
     :param settings: what is not given is as the index has it.
+    :raises InvalidInput: naming the one that is out of range.
     """
-    defaults = retriever.search_defaults
-    weight = settings.get("keyword_weight")
-    return Setting(
-        settings.get("mode", "hybrid"),
-        settings.get("fusion") or defaults.fusion,
-        defaults.keyword_weight if weight is None else weight,
-        settings.get("depth") or max(defaults.depth, HITS),
-    )
+    options = SearchOptions.make(1, cast("SearchSettings", settings), retriever.search_defaults)
+    depth = options.depth if settings.get("depth") is not None else max(options.depth, HITS)
+    return Setting(options.mode, options.fusion, options.keyword_weight, depth)
 
 
 def _ways(setting: Setting) -> list[Setting]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from retriever.errors import InvalidInput
+
+PathInput = str | os.PathLike[str]
 
 Grades = Mapping[str, Mapping[str, int]]
 """Grade by document id by query id. Above 0 is relevant, the more the better; 0 or less is judged and not relevant."""
@@ -69,7 +72,7 @@ class _Qrels:
             )
 
 
-def read_judgements(queries: Path, qrels: Path, *, limit: int | None = None) -> Judgements:
+def read_judgements(queries: PathInput, qrels: PathInput, *, limit: int | None = None) -> Judgements:
     """Read a judged set.
 
     :param queries: JSON Lines with ``_id`` or ``id``, and ``text``; or a TSV file of id and text.
@@ -79,8 +82,8 @@ def read_judgements(queries: Path, qrels: Path, *, limit: int | None = None) -> 
     :param limit: how many of the judged queries, from the first on; all by default.
     :raises InvalidInput: for a file that is not there, or a line that cannot be read; the message has its number.
     """
-    texts = dict(_queries(queries))
-    judged = _read_qrels(qrels)
+    texts = dict(_queries(Path(queries)))
+    judged = _read_qrels(Path(qrels))
     chosen = [name for name in texts if name in judged.grades][:limit]
     if not chosen:
         raise InvalidInput(
@@ -95,7 +98,7 @@ def read_judgements(queries: Path, qrels: Path, *, limit: int | None = None) -> 
     )
 
 
-def write_qrels(path: Path, grades: Grades) -> None:
+def write_qrels(path: PathInput, grades: Grades) -> None:
     """Write grades for trec_eval, with ids escaped as :func:`retriever.evaluation.runs.write_run` does it.
 
     :param path: of the file.
@@ -103,7 +106,7 @@ def write_qrels(path: Path, grades: Grades) -> None:
     """
     from retriever.evaluation.runs import escape
 
-    with path.open("w", encoding="utf-8", newline="\n") as file:
+    with Path(path).open("w", encoding="utf-8", newline="\n") as file:
         for query, documents in grades.items():
             for document, grade in documents.items():
                 file.write(f"{escape(query)} 0 {escape(document)} {grade}\n")

@@ -7,6 +7,7 @@ equal ones by document id, descending; so whatever is passed to it, here and in 
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -36,7 +37,7 @@ def best_documents(hits: Iterable[Scored]) -> list[Scored]:
     return list(best.items())
 
 
-def write_run(path: Path, run: Run, tag: str) -> None:
+def write_run(path: str | os.PathLike[str], run: Run, tag: str) -> None:
     """Write a TREC run file: query id, ``Q0``, document id, rank from 1, score, tag.
 
     Scores are written with 32 bits, and as much smaller as it takes to be below the one before. Per cent signs, white
@@ -47,7 +48,7 @@ def write_run(path: Path, run: Run, tag: str) -> None:
     :param tag: name of the system.
     :raises InvalidInput: where a document is there twice, or a score is not finite.
     """
-    with path.open("w", encoding="utf-8", newline="\n") as file:
+    with Path(path).open("w", encoding="utf-8", newline="\n") as file:
         for query, found in run.items():
             check_found(query, found)
             scores = _strictly_decreasing([score for _, score in found])
@@ -55,7 +56,7 @@ def write_run(path: Path, run: Run, tag: str) -> None:
                 file.write(f"{escape(query)} Q0 {escape(document)} {rank} {score:.9g} {escape(tag)}\n")
 
 
-def read_run(path: Path) -> dict[str, list[Scored]]:
+def read_run(path: str | os.PathLike[str]) -> dict[str, list[Scored]]:
     """Read a TREC run file, in the order that trec_eval gives it.
 
     :param path: of the file; ids as :func:`write_run` writes them.
@@ -64,7 +65,7 @@ def read_run(path: Path) -> dict[str, list[Scored]]:
     """
     found: dict[str, list[Scored]] = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path} cannot be read: {error}") from error
     for number, line in enumerate(lines, 1):

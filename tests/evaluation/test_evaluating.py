@@ -1,10 +1,12 @@
 """Evaluating: both legs beside their fusion, on ids as people write them."""
 
+import sys
+
 import pytest
 
 from retriever import Document
-from retriever.errors import ConfigurationError, InvalidInput
-from retriever.evaluation import MEASURES, Judgements, Span, evaluate, measure
+from retriever.errors import ConfigurationError, InvalidInput, MissingExtra
+from retriever.evaluation import MEASURES, Judgements, Span, evaluate, measure, tune
 from retriever.evaluation.statistics import holm
 
 
@@ -78,3 +80,22 @@ def test_mistakes_show_before_anything_is_asked(judged):
         evaluate(retriever, judgements, measures=["P@5"])
     with pytest.raises(ConfigurationError, match="nothing-like-it"):
         evaluate(retriever, judgements, rerank="cross-encoder:/nothing-like-it")
+    with pytest.raises(InvalidInput, match="unknown mode 'both'"):
+        evaluate(retriever, judgements, mode="both")
+    with pytest.raises(InvalidInput, match="depth is 0"):
+        evaluate(retriever, judgements, depth=0)
+    with pytest.raises(InvalidInput, match="k is 0"):
+        evaluate(retriever, judgements, k=0)
+    with pytest.raises(InvalidInput, match="search takes no color"):
+        evaluate(retriever, judgements, color="red")
+
+
+@pytest.mark.parametrize("module", ["ir_measures", "pytrec_eval"])
+def test_a_missing_extra_is_named_before_anything_is_asked(judged, monkeypatch, module):
+    retriever, judgements = judged
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr(retriever, "_store", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'hybrid-retriever\[evaluation\]'"):
+        evaluate(retriever, judgements)
+    with pytest.raises(MissingExtra, match="evaluation"):
+        tune(retriever, judgements)
