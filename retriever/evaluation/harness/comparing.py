@@ -1,4 +1,4 @@
-"""Two runs of the same questions, before and after a change: what became better, what worse, and is that certain?
+"""Two runs of the same questions, before and after a change: what became better, what worse, and whether it is certain.
 
 A side is the folder of a run, or the file that ``retriever evaluate --per-query`` has written: then what was asked for.
 """

@@ -1,4 +1,4 @@
-"""May a change go in? A test of non-inferiority: is it certain that no more than a margin is lost?
+"""Whether a change may go in: a test of non-inferiority asks if it is certain that no more than a margin is lost.
 
 Three answers, since few queries often cannot tell. For each pair of configurations, with d the difference of a query:
 
