@@ -11,7 +11,7 @@ import pytest
 from harness_sets import DOCUMENTS, GRID, QUERIES, write_scenario
 
 from retriever import ChunkerConfig, Document, Retriever
-from retriever.errors import ConfigurationError, InvalidInput
+from retriever.errors import ConfigurationError, EmbeddingError, InvalidInput
 from retriever.evaluation.harness import answers as answering
 from retriever.evaluation.harness.progress import Progress
 from retriever.evaluation.harness.records import FOUND, TIMED, read_run_folder
@@ -20,6 +20,8 @@ from retriever.evaluation.harness.steps import Workspace
 from retriever.evaluation.measures import measure
 from retriever.evaluation.runs import best_documents, read_run
 from retriever.evaluation.systems import System, register_system
+from retriever.registry import register
+from retriever.reranking import Reranker
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -337,6 +339,44 @@ def test_searches_beyond_fusion_go_through_the_public_search(tmp_path):
     plain = found.run("office", labels["hashed, whole, memory, semantic"])
     for query, ranking in plain.items():
         assert [d for d, score in ranking if score >= 0.2] == [d for d, _ in strict.get(query, [])]
+
+
+class Shortest(Reranker):
+    kind = "shortest"
+
+    def _score(self, query, texts):
+        return [-len(text) for text in texts]
+
+
+class Moody(Shortest):
+    kind = "moody"
+
+    def _score(self, query, texts):
+        raise EmbeddingError("the reranker moody is not in the mood")
+
+
+@pytest.fixture
+def rerankers():
+    takers = [register("retriever.rerankers", cls.kind, cls) for cls in (Shortest, Moody)]
+    yield
+    for take_away in takers:
+        take_away()
+
+
+def test_a_reranker_orders_the_best_and_one_that_fails_leaves_the_others_alone(tmp_path, rerankers):
+    grid = GRID.replace("[{ mode", '[{ rerank = "shortest", rerank_depth = 3 }, { rerank = "moody" }, { mode')
+    found = run(write_scenario(tmp_path, grid=grid), tmp_path / "run", tmp_path / "work")
+    labels = {c.label: c.id for c in found.configurations.values()}
+    reranked = found.run("office", labels["hashed, whole, memory, hybrid relative rerank shortest 3"])
+    lengths = {name: len(f"{title} {text}".strip()) for name, (title, text) in DOCUMENTS.items()}
+    assert {len(ranking) for ranking in reranked.values()} == {3}
+    for ranking in reranked.values():
+        assert [lengths[name] for name, _ in ranking] == sorted(lengths[name] for name, _ in ranking)
+    assert {left.what.rsplit(" ", 1)[-1]: left.reason for left in found.left_out} == {
+        "moody": "the reranker moody is not in the mood"
+    }
+    assert len(found.left_out) == 2
+    assert len(found.summary.rows) == 8 + 2
 
 
 def test_gold_spans_are_measured_for_every_chunker(tmp_path):

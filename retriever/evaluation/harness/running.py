@@ -27,6 +27,8 @@ from retriever.evaluation.harness.steps import Workspace, code_hash, content_has
 from retriever.evaluation.harness.timing import measure_speed, timed_configurations
 from retriever.evaluation.harness.writing import Findings, check_out, write_run_folder
 
+Ask = Callable[[Configuration], Answered]
+
 
 def run_scenario(path: Path, out: Path, workspace: Workspace, progress: Progress) -> RunFolder:
     """Run a scenario. What an earlier run, also a killed one, has finished is not done again.
@@ -153,28 +155,36 @@ class Running:
     def _answered(self, dataset: Dataset, grid: Sequence[Configuration]) -> Iterator[tuple[Configuration, Answered]]:
         """In the grid's order, one index at a time."""
         for _, group in groupby(grid, lambda configuration: configuration.index):
-            configured = list(group)
-            try:
-                yield from self._of_index(dataset, configured)
-            except RetrieverError as error:
-                for configuration in configured:
-                    self._leave_out(f"{dataset.name}: {configuration.label}", str(error))
+            yield from self._of_index(dataset, list(group))
 
     def _of_index(self, dataset: Dataset, group: Sequence[Configuration]) -> list[tuple[Configuration, Answered]]:
         """What configurations find that share an index, which is made only if something is not there yet."""
         found = {c: self.workspace.find("answers", self._inputs(dataset, c), Answered) for c in group}
         missing = [configuration for configuration, answered in found.items() if answered is None]
-        if missing:
+        try:
             with ExitStack() as stack:
-                ask = self._asker(stack, dataset, missing)
-                for c in missing:
-                    label = f"{dataset.name}: {c.label}"
-                    found[c] = self.workspace.made("answers", self._inputs(dataset, c), label, partial(ask, c))
+                ask: Ask | None = None
+                for configuration in missing:
+                    ask = ask or self._asker(stack, dataset, missing)
+                    found[configuration] = self._made(dataset, configuration, ask)
+        except RetrieverError as error:  # there is no index, or it broke
+            for configuration in missing:
+                if found[configuration] is None:
+                    self._leave_out(f"{dataset.name}: {configuration.label}", str(error))
         return [(configuration, answered) for configuration, answered in found.items() if answered is not None]
 
-    def _asker(
-        self, stack: ExitStack, dataset: Dataset, group: Sequence[Configuration]
-    ) -> Callable[[Configuration], Answered]:
+    def _made(self, dataset: Dataset, configuration: Configuration, ask: Ask) -> Answered | None:
+        """None where this one cannot be measured: its reranker may be missing."""
+        label = f"{dataset.name}: {configuration.label}"
+        try:
+            return self.workspace.made(
+                "answers", self._inputs(dataset, configuration), label, partial(ask, configuration)
+            )
+        except RetrieverError as error:
+            self._leave_out(label, str(error))
+            return None
+
+    def _asker(self, stack: ExitStack, dataset: Dataset, group: Sequence[Configuration]) -> Ask:
         """An index, or a peer, with the dataset in it; what it is called with was in ``group``."""
         first, label = group[0], f"{dataset.name}: {group[0].index_label}"
         embedding = self._embeddings[first.embedding]
@@ -200,5 +210,6 @@ class Running:
         return code_hash()
 
     def _leave_out(self, what: str, reason: str) -> None:
-        self.left_out.append(LeftOut(what=what, reason=reason))
-        self.progress.say(f"left out: {what}: {reason}")
+        if all(what != left.what for left in self.left_out):
+            self.left_out.append(LeftOut(what=what, reason=reason))
+            self.progress.say(f"left out: {what}: {reason}")
