@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NoReturn
 
-from benchmarks import attach, embedding_speed, harness, kill, langchain, memory, readers, speed
+from benchmarks import attach, embedding_speed, harness, kept, kill, langchain, memory, readers, reporting, speed
 from benchmarks.data import VARIABLE, DataMissing, data_folder
 from benchmarks.report import Result, publish, say
 from retriever.errors import RetrieverError
 
-_HARNESS = {"run": harness.run, "verify": harness.verify}
+_HARNESS = {
+    "run": harness.run,
+    "verify": harness.verify,
+    "compare": reporting.compare,
+    "report": reporting.report,
+    "keep": kept.keep,
+    "tables": kept.tables,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,14 +96,28 @@ def _run(options: argparse.Namespace, data: Path) -> Result:
     return speed.run(data, options.only or speed.PARTS, sizes)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Ends with 1 where the arguments make no sense: 2 is what the gate says when it cannot tell."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(1, f"{self.prog}: error: {message}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    parser: argparse.ArgumentParser = _Parser("python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="benchmark", required=True)
     harness.add_run(
         commands.add_parser("run", help="compare what a scenario's file says, and write a folder of records")
     )
     verifying = commands.add_parser("verify", help="compute every number of a run again")
     verifying.add_argument("run", type=Path, help="folder that run has written")
+    reporting.add_compare(commands.add_parser("compare", help="two runs, before and after a change; a gate for CI"))
+    reporting.add_report(commands.add_parser("report", help="a run as HTML, Markdown and JSON"))
+    keeping = commands.add_parser("keep", help="keep the results of a run in benchmarks/results")
+    keeping.add_argument("run", type=Path, help="folder that run has written")
+    making = commands.add_parser("tables", help="write the tables of the pages from benchmarks/results")
+    making.add_argument("--check", action="store_true", help="only say which are not what the results give")
     _speed_options(_command(commands, "speed", "chunking, indexing and querying, each next to what it is made of"))
     remembering = _command(commands, "memory", "peak memory on a long stream, next to the engine alone", data=False)
     remembering.add_argument("--documents", type=_count, default=200_000, help="how many, by default 200,000")

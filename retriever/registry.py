@@ -37,6 +37,7 @@ _EXTRA_OF_MODULE = {
     "openai": "openai",
     "tiktoken": "openai",
     "ir_measures": "evaluation",
+    "jinja2": "evaluation",
     "pytrec_eval": "evaluation",
     "scipy": "evaluation",
 }
