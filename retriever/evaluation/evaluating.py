@@ -156,7 +156,7 @@ def evaluate(
         rankings["reranked"] = rerank(
             retriever, asked, rankings[setting.mode], reranker, depth=depth, progress=progress
         )
-    ways = _measured(asked, rankings, judged, measures, seed)
+    ways = _measured(asked, rankings, judged, measures, seed, progress)
     return Evaluation(
         retriever.address,
         judged,
@@ -223,24 +223,20 @@ def _measured(
     judged: Judgements,
     measures: Sequence[str],
     seed: int,
+    progress: Advance,
 ) -> list[Measured]:
     runs = {name: document_run(asked, ranked) for name, ranked in named.items()}
     values = {name: measure(run, judged.grades, measures) for name, run in runs.items()}
     letters = groups({name: list(found[measures[0]].values()) for name, found in values.items()}, seed=seed)
-    if judged.spans:
-        for name, ranked in named.items():
-            places = {q: [asked.places[f.key] for f in r if f.key in asked.places] for q, r in ranked.items()}
-            values[name] |= span_measures(places, judged.spans)
-    return [
-        Measured(
-            name,
-            found,
-            {kind: interval(list(numbers.values()), seed=seed) for kind, numbers in found.items()},
-            runs[name],
-            letters[name],
-        )
-        for name, found in values.items()
-    ]
+    ways: list[Measured] = []
+    for name, found in values.items():
+        if judged.spans:
+            places = {q: [asked.places[f.key] for f in r if f.key in asked.places] for q, r in named[name].items()}
+            found |= span_measures(places, judged.spans)
+        intervals = {kind: interval(list(numbers.values()), seed=seed) for kind, numbers in found.items()}
+        ways.append(Measured(name, found, intervals, runs[name], letters[name]))
+        progress("measuring", len(ways), len(values))
+    return ways
 
 
 def _versus(ways: Sequence[Measured], primary: str, seed: int) -> list[Versus]:
