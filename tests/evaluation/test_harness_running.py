@@ -212,6 +212,7 @@ def test_a_run_that_is_killed_at_random_moments_finishes_with_the_same_result(tm
     _, errors = last.communicate(timeout=120)
     assert last.returncode == 0, errors.decode()
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert list((tmp_path / "cache" / "benchmarks" / "indexes").iterdir()) == []
 
 
 def test_what_was_finished_before_the_end_is_not_done_again(tmp_path, monkeypatch):

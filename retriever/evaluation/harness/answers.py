@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
@@ -232,19 +233,20 @@ def losses_unexplained(dataset: Dataset, run: Mapping[str, Sequence[Scored]]) ->
 
 @contextmanager
 def asked_index(
-    dataset: Dataset, configuration: Configuration, embedding: EmbeddingFunction, name: str, progress: Progress
+    dataset: Dataset, configuration: Configuration, embedding: EmbeddingFunction, parent: Path, progress: Progress
 ) -> Iterator[Asked]:
     """An index of a dataset, until the block is left.
 
     :param dataset: what is indexed.
     :param configuration: its chunker and store.
     :param embedding: the embedding function.
-    :param name: of the collection, on a server.
+    :param parent: folder in which its own is made.
     :param progress: shows what is done.
     :raises StoreError: where the store cannot be had, or cannot hold the dataset.
     """
     chunker = configuration.chunker
-    with empty_place(configuration.store, name) as store, warnings.catch_warnings():
+    name = f"benchmark-{configuration.id}-{dataset.checksums.corpus[:8]}"  # of a collection on a server
+    with empty_place(configuration.store, name, parent) as store, warnings.catch_warnings():
         warnings.simplefilter("ignore", TruncationWarning)  # it is in the notes
         with Retriever.open(
             store, embedding=embedding, chunker=chunker.config, language=dataset.spec.language

@@ -62,13 +62,14 @@ class AskedPeer:
 
 @contextmanager
 def asked_peer(
-    dataset: Dataset, group: Sequence[Configuration], embedding: EmbeddingFunction, progress: Progress
+    dataset: Dataset, group: Sequence[Configuration], embedding: EmbeddingFunction, parent: Path, progress: Progress
 ) -> Iterator[AskedPeer]:
     """A peer with a dataset in it, until the block is left.
 
     :param dataset: what it is given.
     :param group: configurations of one peer with one embedding function and one chunker.
     :param embedding: makes the vectors.
+    :param parent: folder in which the peer's own is made.
     :param progress: shows what is done.
     :raises Unavailable: where it cannot run here.
     """
@@ -76,7 +77,7 @@ def asked_peer(
     wants_vectors = any(configuration.search.needs_vectors for configuration in group)
     queries = dataset.judgements.queries
     with (
-        TemporaryDirectory(prefix="retriever-benchmark-", ignore_cleanup_errors=True) as folder,
+        TemporaryDirectory(prefix="retriever-benchmark-", dir=parent, ignore_cleanup_errors=True) as folder,
         _system(group[0].store, Path(folder)) as system,
     ):
         with progress.task(f"{dataset.name}: {system.name} is filled"):

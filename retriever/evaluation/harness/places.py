@@ -97,15 +97,16 @@ def check_place(name: str) -> None:
 
 
 @contextmanager
-def empty_place(name: str, collection: str) -> Iterator[Store]:
+def empty_place(name: str, collection: str, parent: Path | None = None) -> Iterator[Store]:
     """An empty store, removed afterwards.
 
     :param name: as for :func:`check_place`.
     :param collection: its name on a server; what an interrupted run has left under it is deleted first.
+    :param parent: folder in which those in folders are made; the system's temporary one by default.
     :raises StoreError: where it cannot be had.
     """
     with (
-        TemporaryDirectory(prefix="retriever-benchmark-", ignore_cleanup_errors=True) as folder,
+        TemporaryDirectory(prefix="retriever-benchmark-", dir=parent, ignore_cleanup_errors=True) as folder,
         PLACES.get(name, _server(name))(Path(folder), collection) as store,
     ):
         try:

@@ -23,7 +23,7 @@ from retriever.evaluation.harness.places import check_place
 from retriever.evaluation.harness.progress import Progress
 from retriever.evaluation.harness.records import LeftOut, RunFolder, SpeedRecord, Times, read_run_folder
 from retriever.evaluation.harness.scenario import Scenario, read_scenario
-from retriever.evaluation.harness.steps import Workspace, code_hash, content_hash
+from retriever.evaluation.harness.steps import Workspace, code_hash
 from retriever.evaluation.harness.timing import measure_speed, timed_configurations
 from retriever.evaluation.harness.writing import Findings, check_out, write_run_folder
 
@@ -114,7 +114,15 @@ class Running:
         timed = timed_configurations(grid)
         embedding = self._embeddings[timed[0].embedding]
         yield from measure_speed(
-            dataset, timed, embedding, settings, self.scenario.seed, keep, self._leave_out, self.progress
+            dataset,
+            timed,
+            embedding,
+            settings,
+            self.scenario.seed,
+            keep,
+            self._leave_out,
+            self.workspace.indexes,
+            self.progress,
         )
 
     def _grid(self) -> list[Configuration]:
@@ -190,9 +198,9 @@ class Running:
         embedding = self._embeddings[first.embedding]
         with self.workspace.timed("index", label):
             if first.is_peer:
-                return stack.enter_context(asked_peer(dataset, group, embedding, self.progress)).answered
-            name = f"benchmark-{content_hash(self._inputs(dataset, first))[:12]}"
-            index = stack.enter_context(asked_index(dataset, first, embedding, name, self.progress))
+                peer = asked_peer(dataset, group, embedding, self.workspace.indexes, self.progress)
+                return stack.enter_context(peer).answered
+            index = stack.enter_context(asked_index(dataset, first, embedding, self.workspace.indexes, self.progress))
         return partial(index.answered, keyword_only=not any(c.search.needs_vectors for c in group))
 
     def _inputs(self, dataset: Dataset, configuration: Configuration) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -120,8 +121,16 @@ class Workspace:
         """
         self._path(step, inputs).unlink(missing_ok=True)
 
+    @property
+    def indexes(self) -> Path:
+        """Folder for what lives no longer than it is asked."""
+        folder = self.folder / "indexes"
+        folder.mkdir(exist_ok=True)
+        return folder
+
     def _forget_old(self) -> None:
-        """Results of code and data that nobody has used for long, and what killed runs have begun to write."""
+        """Results that nobody has used for long, what killed runs have begun to write, and their indexes."""
+        shutil.rmtree(self.folder / "indexes", ignore_errors=True)
         oldest = time.time() - _KEPT
         for path in self.folder.glob("*/*.json.gz*"):
             if path.stat().st_mtime < oldest:

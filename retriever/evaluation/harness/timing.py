@@ -49,6 +49,7 @@ def measure_speed(
     seed: int,
     keep: Keep,
     left_out: Callable[[str, str], None],
+    parent: Path,
     progress: Progress,
 ) -> Iterator[SpeedRecord]:
     """Time configurations by turns.
@@ -60,6 +61,7 @@ def measure_speed(
     :param seed: of arrivals and of the order.
     :param keep: see :data:`Keep`.
     :param left_out: told what cannot run here, and why.
+    :param parent: folder in which the systems' own are made.
     :param progress: shows what is done.
     """
     cut = passages(dataset.documents, timed[0].chunker, embedding)
@@ -74,7 +76,7 @@ def measure_speed(
             continue
         try:
             make = partial(
-                _measured, dataset, configuration, cut, vectors, questions, settings, seed, repetition, progress
+                _measured, dataset, configuration, cut, vectors, questions, settings, seed, repetition, parent, progress
             )
             yield keep(configuration, repetition, make)
         except Unavailable as error:
@@ -91,10 +93,11 @@ def _measured(
     settings: LoadSettings,
     seed: int,
     repetition: int,
+    parent: Path,
     progress: Progress,
 ) -> SpeedRecord:
     label = f"{dataset.name}: {configuration.label}, repetition {repetition + 1}"
-    with TemporaryDirectory(prefix="retriever-benchmark-", ignore_cleanup_errors=True) as folder:
+    with TemporaryDirectory(prefix="retriever-benchmark-", dir=parent, ignore_cleanup_errors=True) as folder:
         system = make_system(configuration, Path(folder) / "system", settings)
         try:
             with progress.task(label):
