@@ -257,33 +257,41 @@ class EmbeddingFunction(ABC):
         compute: Callable[[Sequence[str]], FloatMatrix],
         cut: list[str],
     ) -> FloatMatrix:
-        """What the cache has is not computed again. Texts that were cut are not kept: each time is told of."""
+        """What the cache has is not computed again; but that its end is not embedded is told of each time."""
         result = np.empty((len(texts), self.dimension), dtype=np.float32)
         keys = text_keys(self.cache_identity, role, texts)
-        for missing in batched(cache.find(keys, result), _KEPT_AT_ONCE):
-            result[missing] = compute([texts[row] for row in missing])
-            without = set(cut)
-            kept = [row for row in missing if texts[row] not in without]
-            cache.add([keys[row] for row in kept], result[kept])
+        missing = cache.find(keys, result)
+        if self.config.too_long != "split":
+            absent = set(missing)
+            found = [text for row, text in enumerate(texts) if row not in absent]
+            cut += [found[row] for row in self._long(found, role, self._lengths(found, role))]
+        for rows in batched(missing, _KEPT_AT_ONCE):
+            result[rows] = compute([texts[row] for row in rows])
+            cache.add([keys[row] for row in rows], result[rows])
         return result
 
     def _computed(self, texts: Sequence[str], role: Role, cut: list[str]) -> FloatMatrix:
         """Vectors of distinct texts; those whose end is not embedded are added to ``cut``."""
         lengths = self._lengths(texts, role)
-        room = self.content_tokens(role)
-        long = [row for row, length in enumerate(lengths) if room is not None and length > room]
+        long = self._long(texts, role, lengths)
         if not long:
             return self._in_batches(texts, role, lengths)
-        if self.config.too_long == "error":
+        if self.config.too_long == "split":
+            return self._in_parts(texts, role, lengths, set(long))
+        cut += [texts[row] for row in long]
+        return self._in_batches(texts, role, lengths)
+
+    def _long(self, texts: Sequence[str], role: Role, lengths: Sequence[int]) -> list[int]:
+        """Rows of the texts that are longer than the model reads; refused where the settings say so."""
+        room = self.content_tokens(role)
+        long = [row for row, length in enumerate(lengths) if room is not None and length > room]
+        if long and self.config.too_long == "error":
             first = long[0]
             raise InvalidInput(
                 f"{self.name} reads {room} tokens, and the {role} {texts[first][:60]!r} has {lengths[first]}: cut it, "
                 "or make the embedding function with too_long='split'"
             )
-        if self.config.too_long == "split":
-            return self._in_parts(texts, role, lengths, set(long))
-        cut += [texts[row] for row in long]
-        return self._in_batches(texts, role, lengths)
+        return long
 
     def _in_parts(self, texts: Sequence[str], role: Role, lengths: Sequence[int], long: set[int]) -> FloatMatrix:
         """Long texts as the mean of their parts, weighted by tokens, and as long as the parts are on average."""

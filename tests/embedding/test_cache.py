@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retriever.embedding import EmbeddingConfig, EmbeddingFunction
+from retriever.embedding import EmbeddingConfig, EmbeddingFunction, TruncationWarning
 from retriever.embedding.cache import SETTING, EmbeddingCache, default_cache, text_keys
-from retriever.errors import ConfigurationError, EmbeddingError
+from retriever.errors import ConfigurationError, EmbeddingError, InvalidInput
+from retriever.tokeniser import WordTokeniser
 
 PRINT = {"kind": "test", "dimension": "3"}
 
@@ -71,6 +72,32 @@ def test_documents_and_queries_and_two_models_never_share_a_vector():
     other = Slow(Slow.Config(flavour="vanilla"))
     other.embed_documents(["a"])
     assert other.given == [("document", "a")]
+
+
+class Short(Slow):
+    """Reads four words."""
+
+    kind = "short"
+    max_tokens = 4
+    tokeniser = WordTokeniser()
+
+
+def test_a_text_that_is_too_long_is_embedded_once_and_told_of_each_time():
+    first, second = Short(), Short()
+    for function in (first, second, second):
+        with pytest.warns(TruncationWarning, match="the end of 1 of 2 document texts"):
+            function.embed_documents(["one two", "one two three four five"])
+    assert len(first.given) == 2
+    assert second.given == []
+
+
+def test_a_text_that_is_too_long_is_refused_where_the_settings_say_so_whatever_is_cached():
+    with pytest.warns(TruncationWarning):
+        Short().embed_documents(["one two three four five"])
+    refusing = Short(Short.Config(too_long="error"))
+    assert refusing.cache_identity == Short().cache_identity
+    with pytest.raises(InvalidInput, match="reads 4 tokens, and the document 'one two three four five' has 5"):
+        refusing.embed_documents(["one two three four five"])
 
 
 def test_canaries_and_fresh_vectors_are_never_from_the_cache():
