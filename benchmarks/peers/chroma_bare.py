@@ -63,10 +63,12 @@ class BareChroma(System):
         if self._client is not None:
             if self.address is not None:
                 self._client.delete_collection(self._name)
-            owners = [self._client, getattr(self._client, "_admin_client", None)]
+            owners = (self._client, getattr(self._client, "_admin_client", None))
             self._client.close()
-            for session in {getattr(getattr(owner, "_server", None), "_session", None) for owner in owners} - {None}:
-                session.close()  # its own close leaves the connections open
+            for owner in owners:
+                session: Any = getattr(getattr(owner, "_server", None), "_session", None)
+                if session is not None:  # its own close leaves the connections open
+                    session.close()
         self._client = self._collection = None
 
     def _opened(self) -> Any:  # noqa: ANN401
