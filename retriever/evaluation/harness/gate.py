@@ -2,13 +2,15 @@
 
 Three answers, since few queries often cannot tell. For each pair of configurations, with d the difference of a query:
 
-passed   the lower bound of the mean of d is at least -margin. The bound is one-sided, 97.5 %, by Efron's BCa bootstrap
-         (JASA 1987): losses on a few queries make the distribution skewed, which the percentile bootstrap misses.
+passed   the lower bound of the mean of d is at least -margin, on 20 queries or more; or no query changed at all. The
+         bound is one-sided, 97.5 %, by Efron's BCa bootstrap (JASA 1987): losses on a few queries make the
+         distribution skewed, which the percentile bootstrap misses.
 failed   a loss beyond the margin is significant: the sign-flip test of d + margin, Holm over all pairs, p <= 0.05.
 unclear  neither.
 
-All pairs have to pass, so the gate lets a loss beyond the margin through in about 2.5 % of cases at most, however many
-pairs there are; it refuses a change that loses no more than the margin in about 2.5 % of cases at most.
+All pairs have to pass. So however many there are, the gate lets a loss beyond the margin through in about 2.5 % of
+cases at most, and it refuses a change that loses no more than the margin in about 2.5 % at most. Simulated with losses
+of exactly the margin, on 150 and on 1,000 queries: 3.6 % and 2 %.
 """
 
 from __future__ import annotations
@@ -20,11 +22,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from retriever.errors import InvalidInput
-from retriever.evaluation.harness.comparing import Matched
+from retriever.evaluation.harness.comparing import Matched, Paired
 from retriever.evaluation.statistics import ALPHA, RESAMPLES, Floats, holm, queries_needed, sign_flip
 from retriever.registry import raise_missing
 
 MARGIN = 0.01
+LEAST = 20
+"""Queries below which no bound means anything: none of them lost is no evidence."""
 _BLOCK = 1 << 21
 
 
@@ -69,20 +73,21 @@ class Gate(BaseModel):
     """What only the first run has: what was not measured again has not passed."""
 
 
-def judge(matched: Matched, margin: float = MARGIN, *, seed: int = 0) -> Gate:
+def judge(matched: Matched, margin: float = MARGIN, *, seed: int = 0, resamples: int = RESAMPLES) -> Gate:
     """Judge a change.
 
     :param matched: what both runs have.
     :param margin: how much may be lost, of a measure from 0 to 1.
     :param seed: of bootstrap and test.
+    :param resamples: of both.
     :raises InvalidInput: for a margin that is not above 0.
     """
     if not 0 < margin < 1:
         raise InvalidInput(f"the margin has to be above 0 and below 1, not {margin:g}: no number of queries shows less")
     differences = [pair.differences for pair in matched.pairs]
-    chances = holm([_chance(of_pair, margin, seed) for of_pair in differences])
+    chances = holm([_chance(of_pair, margin, seed, resamples) for of_pair in differences])
     judged = tuple(
-        _judged(pair.before.dataset, pair.label, values, margin, chance, seed)
+        _judged(pair, values, margin, chance, lower_bound(values, seed=seed, resamples=resamples))
         for pair, values, chance in zip(matched.pairs, differences, chances, strict=True)
     )
     return Gate(
@@ -120,28 +125,30 @@ def lower_bound(differences: Floats, *, seed: int = 0, resamples: int = RESAMPLE
     return float(np.quantile(means, float(ndtr(bias + shifted / (1 - acceleration * shifted)))))
 
 
-def _chance(differences: Floats, margin: float, seed: int) -> float:
+def _chance(differences: Floats, margin: float, seed: int, resamples: int) -> float:
     """The p value of "it loses no more than the margin", against "it loses more"."""
     beyond = differences + margin
-    return float(sign_flip(beyond[:, None], seed=seed)[0]) if beyond.mean() < 0 else 1.0
+    return float(sign_flip(beyond[:, None], seed=seed, resamples=resamples)[0]) if beyond.mean() < 0 else 1.0
 
 
-def _judged(dataset: str, label: str, differences: Floats, margin: float, p: float, seed: int) -> Judged:
-    mean, bound = float(differences.mean()), lower_bound(differences, seed=seed)
-    verdict = Verdict.PASSED if bound >= -margin else Verdict.FAILED if p <= ALPHA else Verdict.UNCLEAR
+def _judged(pair: Paired, differences: Floats, margin: float, p: float, bound: float) -> Judged:
+    mean = float(differences.mean())
+    is_enough = len(differences) >= LEAST or not differences.any()
+    passes = bound >= -margin and is_enough
+    verdict = Verdict.PASSED if passes else Verdict.FAILED if p <= ALPHA else Verdict.UNCLEAR
     unclear = verdict == Verdict.UNCLEAR and len(differences) > 1
     deviation = float(differences.std(ddof=1)) if unclear else 0.0
     distance = mean + margin
     return Judged(
-        dataset=dataset,
-        label=label,
+        dataset=pair.before.dataset,
+        label=pair.label,
         verdict=verdict,
         difference=mean,
         at_worst=bound,
         p=p,
         queries=len(differences),
-        needed=queries_needed(deviation, distance) if unclear and abs(distance) > 1e-9 else None,
-        needed_to_pass=queries_needed(deviation, margin) if unclear else None,
+        needed=max(LEAST, queries_needed(deviation, distance)) if unclear and abs(distance) > 1e-9 else None,
+        needed_to_pass=max(LEAST, queries_needed(deviation, margin)) if unclear else None,
     )
 
 

@@ -50,6 +50,14 @@ class Section:
         """Configurations that were timed, in the order of the table."""
         return [(n, self.costs[n.configuration]) for n in self.figures.lines if n.configuration in self.costs]
 
+    def stage_names(self, part: str) -> list[str]:
+        """Of all configurations.
+
+        :param part: ``ingest`` or ``query``.
+        """
+        parts = [found for _, cost in self.timed if (found := getattr(cost, part)) is not None]
+        return list(dict.fromkeys(name for found in parts for name in found.seconds))
+
 
 def as_html(report: Report) -> str:
     """The page.

@@ -14,6 +14,7 @@ from retriever.evaluation.report.numbers import duration, money, percent, rate, 
 
 WIDTH, HEIGHT = 640, 320
 LEFT, RIGHT, TOP, BOTTOM = 64, 24, 16, 48
+REST = "the rest"
 _STEPS = (1, 2, 5)
 _MOST_TICKS = 6
 _NEAR = 16
@@ -203,16 +204,17 @@ def kind_of(dataset: DatasetFigures, reason: str) -> int:
     return 0 if reason == FOUND else 1 + [r for r in dataset.reasons if r != FOUND].index(reason)
 
 
-def stages(part: Part) -> list[Piece]:
+def stages(part: Part, names: Sequence[str]) -> list[Piece]:
     """Times by stage: a bar of 100 %.
 
     :param part: what was timed.
+    :param names: of all stages, so that each has the same colour in every bar.
     """
     seconds = dict(part.seconds)
     unexplained = part.wall - sum(seconds.values())
     if unexplained > 0:
-        seconds["the rest"] = unexplained
-    kinds = {name: number for number, name in enumerate(seconds)}
+        seconds[REST] = unexplained
+    kinds = {name: number for number, name in enumerate([*names, REST])}
     return _stacked(seconds, kinds, lambda s: f"{duration(s)} ({percent(s / part.wall)})")
 
 
