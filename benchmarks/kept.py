@@ -28,11 +28,11 @@ _MARKED = re.compile(r"(<!-- results:(?P<name>[\w-]+) -->\n).*?(<!-- /results:(?
 _MODEL = "all-MiniLM-L6-v2, whole, edge"
 _LEGS = ("whole, edge, keyword", f"{_MODEL}, semantic", f"{_MODEL}, hybrid relative")
 _SETS: Mapping[str, tuple[str, str]] = {
-    "scifact": ("SciFact (English, {})", "SciFact（英文，{} 个查询）"),
+    "scifact": ("SciFact (English, {} queries)", "SciFact（英文，{} 个查询）"),
     "cmrc2018-dev": ("CMRC 2018 dev (Chinese, {})", "CMRC 2018 dev（中文，{}）"),
     "xquad-zh": ("XQuAD-zh (Chinese, {})", "XQuAD-zh（中文，{}）"),
     "xquad-de": ("XQuAD-de (German, {})", "XQuAD-de（德文，{}）"),
-    "msvc-errors": ("MSVC error pages (identifiers, {})", "MSVC 错误页面（标识符，{}）"),
+    "msvc-errors": ("MSVC error pages (identifiers, {})", "MSVC 错误页（标识符，{}）"),
 }
 _HEADS = (
     ["nDCG@10, all judged queries", "keyword", "semantic", "hybrid", "elsewhere"],
@@ -158,7 +158,7 @@ def _quality(results: Mapping[str, Kept], *, is_chinese: bool) -> Iterator[str]:
             [
                 names[is_chinese].format(f"{queries:,}"),
                 *(score(found[leg].measures["nDCG@10"]) if leg in found else "" for leg in _LEGS),
-                "; ".join(_elsewhere(p, is_chinese=is_chinese) for p in published),
+                ("；" if is_chinese else "; ").join(_elsewhere(p, is_chinese=is_chinese) for p in published),
             ]
         )
     yield from table(_HEADS[is_chinese], rows)

@@ -6,26 +6,18 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from retriever.errors import InvalidInput
-from retriever.evaluation.harness.comparing import Compared, compare_runs, match_runs
-from retriever.evaluation.harness.gate import MARGIN, Gate, judge
+from retriever.evaluation.harness.comparing import compare_runs, match_runs
+from retriever.evaluation.harness.gate import MARGIN, judge
 from retriever.evaluation.harness.records import read_run_folder
 from retriever.evaluation.report.costs import read_prices
 from retriever.evaluation.report.figures import Report, report_figures
-from retriever.evaluation.report.markdown import as_markdown, compared_as_markdown, remarks, verdicts
-from retriever.evaluation.report.numbers import chance, score, signed
+from retriever.evaluation.report.markdown import as_markdown
 from retriever.evaluation.report.page import as_html
-from retriever.evaluation.statistics import ALPHA
+from retriever.evaluation.report.terminal import Form, show_compared
 
 FORMS = ("html", "markdown", "json")
 _NAMES = {"html": "report.html", "markdown": "report.md", "json": "report.json"}
-_SHOWN = 3  # changed queries of a pair
-_LONGEST = 70
-_WIDTH = 150  # of what goes to a file
 
 
 def add_compare(parser: argparse.ArgumentParser) -> None:
@@ -55,13 +47,8 @@ def compare(options: argparse.Namespace) -> int:
     matched = match_runs(options.before, options.after, options.measure, options.configuration)
     compared = compare_runs(options.before, options.after, matched, seed=options.seed)
     gate = judge(matched, options.margin, seed=options.seed) if options.gate else None
-    if options.json:
-        shown = compared.model_dump(mode="json") | {"gate": gate.model_dump(mode="json") if gate else None}
-        _console().print_json(data=shown)
-    elif options.markdown:
-        print(compared_as_markdown(compared, gate), end="")
-    else:
-        _show(compared, gate)
+    form: Form = "json" if options.json else "markdown" if options.markdown else "table"
+    show_compared(compared, gate, form)
     return int(gate.verdict) if gate else 0
 
 
@@ -106,49 +93,3 @@ def report(options: argparse.Namespace) -> int:
     for path in texts:
         print(f"written: {path}")
     return 0
-
-
-def _show(compared: Compared, gate: Gate | None) -> None:
-    console = _console()
-    table = Table(title=f"{compared.measure}, after minus before", title_justify="left")
-    for head in ("dataset", "configuration"):
-        table.add_column(head, overflow="fold")
-    for head in ("before", "after", "difference", "95 %", "p (Holm)", "effect", "better/same/worse", "shows from"):
-        table.add_column(head, justify="right")
-    for pair in compared.pairs:
-        change = pair.change
-        is_certain = change.p_holm <= ALPHA
-        table.add_row(
-            pair.dataset,
-            pair.label,
-            score(pair.before),
-            score(pair.after),
-            signed(change.difference),
-            f"{signed(change.low)} … {signed(change.high)}",
-            chance(change.p_holm),
-            "–" if change.effect_size is None else signed(change.effect_size),
-            f"{change.wins:,}/{change.ties:,}/{change.losses:,}",
-            score(change.detectable),
-            style=("green" if change.difference > 0 else "red") if is_certain else "",
-        )
-    console.print(table)
-    for pair in compared.pairs:
-        for query in pair.changed[:_SHOWN]:
-            where = f"; look at {query.gold}{f', page {query.page}' if query.page else ''}" if query.gold else ""
-            line = (
-                f"{pair.dataset}, {pair.label}: {score(query.before)} → {score(query.after)} {_short(query.text)}"
-                f" ({query.reason_before} → {query.reason_after}{where})"
-            )
-            console.print(Text(line, "dim"))
-    for line in [*remarks(compared), *(verdicts(gate) if gate else ())]:
-        console.print(Text(line))
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(width=_WIDTH, highlight=False)

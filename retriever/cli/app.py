@@ -1,4 +1,7 @@
-"""The commands. Exit codes: 0 done, 1 error or damage found, 2 wrong usage, 3 done but for some documents or chunks."""
+"""The commands. Exit codes: 0 done, 1 error or damage found, 2 wrong usage, 3 done but for some documents or chunks.
+
+Of ``compare --gate``: 0 passed, 1 failed, wrong usage or an error, 2 cannot tell.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import typer
 from pydantic import ValidationError
 
 from retriever.chunking import ChunkerConfig
+from retriever.cli.comparing import GateCommand, compare
 from retriever.cli.evaluation import evaluate, tune
 from retriever.cli.progress import chunk_progress, epoch_progress, index_progress
 from retriever.cli.show import Output
@@ -37,6 +41,7 @@ app = typer.Typer(
 
 app.command()(evaluate)
 app.command()(tune)
+app.command(cls=GateCommand)(compare)
 
 StoreOption = Annotated[str, typer.Option("--store", "-s", help="Where the index is: a folder or an address.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from harness_sets import QUERIES, write_beir, write_scenario
@@ -149,6 +150,26 @@ def test_the_gate_decides_the_exit_code(evaluated, tmp_path, capsys):
     assert wrong.value.code == 1
 
 
+def test_the_command_of_the_package_ends_alike(evaluated):
+    from typer.testing import CliRunner
+
+    from retriever.cli.app import app
+
+    before, after = str(evaluated / "keyword.jsonl"), str(evaluated / "hybrid.jsonl")
+
+    def code(*words):
+        return CliRunner().invoke(app, ["compare", *words]).exit_code
+
+    assert code(before, after) == 0
+    assert code(before, before, "--gate") == 0
+    assert code(before, after, "--gate") == 2
+    assert code(before, "--gate") == 1
+    assert code(before, after, "--gate", "--margin", "much") == 1
+    assert code("--help") == 0
+    shown = CliRunner().invoke(app, ["compare", before, after, "--gate", "--format", "json"])
+    assert json.loads(shown.stdout)["gate"]["verdict"] == 2
+
+
 def test_json_and_markdown(runs, capsys):
     assert main(["compare", str(runs["all"]), str(runs["all"]), "--json", "--gate"]) == 0
     shown = json.loads(capsys.readouterr().out)
@@ -168,3 +189,19 @@ def test_a_configuration_that_is_gone_does_not_pass(runs, tmp_path):
     shutil.copytree(runs["all"], damaged)
     (damaged / "summary.json").unlink()
     assert main(["compare", str(runs["all"]), str(damaged), "--gate"]) == 1
+
+
+def test_the_workflow_that_is_to_be_copied_calls_what_there_is():
+    import yaml
+    from typer.testing import CliRunner
+
+    from retriever.cli.app import app
+
+    text = (Path(__file__).parents[2] / "docs" / "evaluation-ci.yml").read_text("utf-8")
+    steps = yaml.safe_load(text)["jobs"]["evaluate"]["steps"]
+    lines = [line.strip() for step in steps for line in step.get("run", "").splitlines()]
+    calls = [line.split()[1:] for line in lines if line.startswith("retriever ")]
+    assert [words[0] for words in calls] == ["index", "evaluate", "compare"]
+    for words in calls:
+        shown = CliRunner(env={"COLUMNS": "200"}).invoke(app, [words[0], "--help"])
+        assert all(word in shown.stdout for word in words if word.startswith("--"))
