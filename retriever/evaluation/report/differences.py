@@ -13,8 +13,8 @@ from retriever.evaluation.judgements import Judgements
 
 MOST_SHOWN = 20
 """Queries in the table of a report."""
-MOST_QUERIES = 2_000
-"""Queries of all datasets together whose figures are put into a report, to compare any two configurations."""
+MOST_FATES = 20_000
+"""Queries times configurations, of all datasets, that a report holds to compare any two: about a megabyte."""
 _LONGEST = 300
 _MOST_RELEVANT = 3
 

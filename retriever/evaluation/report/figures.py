@@ -20,7 +20,7 @@ from retriever.evaluation.harness.records import (
 )
 from retriever.evaluation.harness.scenario import Published
 from retriever.evaluation.report.costs import Cost, Prices, costs
-from retriever.evaluation.report.differences import MOST_QUERIES, Queries, queries_of
+from retriever.evaluation.report.differences import MOST_FATES, Queries, queries_of
 from retriever.evaluation.statistics import ALPHA
 from retriever.evaluation.waterfall import REASONS
 
@@ -115,7 +115,7 @@ def report_figures(folder: RunFolder, *, prices: Prices | None = None, chosen: S
     :raises InvalidInput: where there is no such configuration.
     """
     measured = [d for d in folder.manifest.datasets if any(row.dataset == d.name for row in folder.summary.rows)]
-    most = MOST_QUERIES // max(1, len(measured))
+    most = MOST_FATES // max(1, len(measured))
     return Report(
         name=folder.manifest.name,
         description=folder.scenario.description,
@@ -146,7 +146,7 @@ def _dataset(folder: RunFolder, name: str, chosen: Sequence[str], most: int) -> 
         lines=tuple(_line(folder, number, row) for number, row in enumerate(rows, 1)),
         reasons=tuple(_reasons(rows)),
         published=tuple(published for published in spec.published if published not in shown),
-        by_query=queries_of(folder, name, order, chosen, most) if len(order) > 1 else None,
+        by_query=queries_of(folder, name, order, chosen, most // len(order)) if len(order) > 1 else None,
     )
 
 
