@@ -26,6 +26,14 @@ GRID = """
 stores = ["memory"]
 searches = [{ mode = "keyword" }, {}]
 """
+PUBLISHED = """
+[[datasets.published]]
+name = "a book"
+measure = "nDCG@10"
+value = 0.5
+source = "page 1"
+configuration = "*keyword"
+"""
 LOAD = """
 [load]
 repetitions = 2
@@ -45,7 +53,7 @@ PRICES = 'currency = "$"\nmachine_hour = 0.5\n[[models]]\nembedding = "*"\nmilli
 
 def scenario(folder, more=""):
     """With a query and a description that try to be markup."""
-    path = write_scenario(folder, grid=GRID + LOAD, more=f"description = '''{EVIL}'''\n{more}")
+    path = write_scenario(folder, grid=GRID + LOAD, dataset=PUBLISHED, more=f"description = '''{EVIL}'''\n{more}")
     queries = folder / "set" / "queries.jsonl"
     lines = [json.loads(line) for line in queries.read_text("utf-8").splitlines()]
     lines[0]["text"] = f"{EVIL} submarine"
@@ -155,17 +163,20 @@ def test_foreign_text_is_no_markup(page, report, run):
 def test_the_numbers_are_those_of_the_json(page, report):
     facts = json.loads(report.model_dump_json())
     (dataset,) = facts["datasets"]
-    rows = page.tables["quality"][1:]
+    heads, *rows = page.tables["quality"]
+    at = {text: place for place, (_, text) in enumerate(heads)}
     assert len(rows) == len(dataset["lines"]) == 3
     for row, line in zip(rows, dataset["lines"], strict=True):
-        exact = [given.get("data-value") for given, _ in row]
-        measured = [line["measures"][name] for name in dataset["measures"]]
-        assert float(exact[3]) == measured[0]
-        assert [float(value) for value in exact[12 : 12 + len(measured) - 1]] == measured[1:]
-        assert (float(exact[4]), float(exact[5]), row[3][1]) == (line["low"], line["high"], score(measured[0]))
+        exact = {name: row[place][0].get("data-value") for name, place in at.items()}
+        for name in dataset["measures"]:
+            assert float(exact[name]) == line["measures"][name]
+        assert row[at["nDCG@10"]][1] == score(line["measures"]["nDCG@10"])
+        assert (float(exact["95 % from"]), float(exact["to"])) == (line["low"], line["high"])
+        assert row[at["published"]][1] == ("nDCG@10 0.500 a book (page 1)" if line["published"] else "")
         if line["against"]:
-            assert float(exact[6]) == line["against"]["difference"]
-            assert row[7][1] == chance(line["against"]["p_holm"])
+            assert float(exact["difference"]) == line["against"]["difference"]
+            assert row[at["p"]][1] == chance(line["against"]["p_holm"])
+    assert sum(bool(line["published"]) for line in dataset["lines"]) == 1
     for row, line in zip(page.tables["waterfall"][1:], dataset["lines"], strict=True):
         counts = [int(given["data-value"]) for given, _ in row[3:]]
         assert counts == [line["reasons"].get(reason, 0) for reason in dataset["reasons"]]
