@@ -46,10 +46,11 @@ services: $(READY)  ## start Chroma and Qdrant in Docker, or without it a Chroma
 services-stop: $(READY)  ## stop them; their data stays
 	@$(BIN)/python -m benchmarks.services --stop
 
-bench: $(READY)   ## answers and their quality, on this project's own guides; with RETRIEVER_DATA more sets, and speed
-	@status=0; $(BIN)/python -m benchmarks run handbook || status=1; \
-	if [ -n "$$RETRIEVER_DATA" ]; then for part in "run quality" "run bars" speed; do \
-	$(BIN)/python -m benchmarks $$part || status=1; done; fi; exit $$status
+bench: $(READY)   ## answers and their quality, as a report, on this project's own guides; with RETRIEVER_DATA more sets, and speed
+	@status=0; for name in handbook $${RETRIEVER_DATA:+quality bars}; do \
+	$(BIN)/python -m benchmarks run $$name --out runs/bench-$$name || status=1; \
+	$(BIN)/python -m benchmarks report runs/bench-$$name || status=1; done; \
+	if [ -n "$$RETRIEVER_DATA" ]; then $(BIN)/python -m benchmarks speed || status=1; fi; exit $$status
 
 load-proof: $(READY)  ## the load generator next to queueing theory: five minutes on an idle machine
 	@$(BIN)/python -m benchmarks.load_proof

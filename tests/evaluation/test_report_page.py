@@ -3,7 +3,10 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from harness_sets import write_scenario
@@ -255,3 +258,15 @@ def test_wrong_prices_are_refused(tmp_path):
     path.write_text('currency = "$"\n', "utf-8")
     with pytest.raises(ConfigurationError, match="machine_hour"):
         read_prices(path)
+
+
+@pytest.mark.parametrize(("module", "command"), [("jinja2", "report"), ("scipy.special", "compare")])
+def test_what_is_not_installed_is_named_with_the_line_that_installs_it(run, tmp_path, module, command):
+    words = [command, str(run.path), *([str(run.path), "--gate"] if command == "compare" else ["--out", str(tmp_path)])]
+    code = f"import sys; sys.modules[{module!r}] = None; from benchmarks.__main__ import main; sys.exit(main({words}))"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
+    assert done.returncode == 1
+    assert "hybrid-retriever[evaluation]" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -10,4 +10,6 @@ summary         every number that is printed: pure functions of the records of s
 records         what is in a run folder, for whoever reads one
 running         all of it, in order
 verifying       every number, computed again
+comparing       two runs, before and after a change
+gate            whether the change may go in
 """
