@@ -19,7 +19,7 @@ from retriever import Document, Retriever
 from retriever.embedding import TruncationWarning, resolve_embedding
 from retriever.embedding.cache import SETTING, default_cache
 from retriever.embedding.openai import OpenAIConfig, OpenAIEmbedding
-from retriever.errors import ConfigurationError, IndexMismatch, InvalidInput
+from retriever.errors import ConfigurationError, IndexMismatch, InvalidInput, ManifestUnreadable
 
 pytestmark = pytest.mark.usefixtures("plain_environment")
 
@@ -292,6 +292,37 @@ def test_a_model_that_changed_under_its_name_is_refused(server, tmp_path):  # no
     manifest.write_text(json.dumps(swapped), encoding="utf-8")
     with Retriever.open(str(tmp_path / "index")) as opened, pytest.raises(IndexMismatch, match="other vectors"):
         opened.search("fox")
+
+
+@pytest.mark.parametrize("change", [{"of a later version": 1}, {"model": 3}, {"base_url": "nowhere"}])
+def test_settings_in_a_manifest_that_are_not_understood(server, tmp_path, change):  # noqa: F811
+    with Retriever.open(str(tmp_path / "index"), embedding=made(server)) as opened:
+        opened.index([Document("a", "a fox")])
+    manifest = next((tmp_path / "index").rglob("manifest.json"))
+    changed = json.loads(manifest.read_text(encoding="utf-8"))
+    changed["embedding"]["config"] |= change
+    manifest.write_text(json.dumps(changed), encoding="utf-8")
+    with Retriever.open(str(tmp_path / "index")) as opened, pytest.raises(ManifestUnreadable, match="not understood"):
+        opened.search("fox")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("HTTPS_PROXY", "ftp://user:secret@proxy"),
+        ("HTTPS_PROXY", "http://proxy:port"),
+        ("SSL_CERT_FILE", "/no/such/file"),
+    ],
+)
+def test_an_environment_that_no_connection_can_be_made_with(monkeypatch, variable, value):
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv(variable, value)
+    function = OpenAIEmbedding(OpenAIConfig(model="m", base_url="https://models.invalid/v1", dimensions=8))
+    with pytest.raises(ConfigurationError, match=rf"models\.invalid.*{variable}") as caught:
+        function.embed_query("a")
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is not None
 
 
 # The cache, threads, loops

@@ -49,10 +49,10 @@ class OpenAIEmbedding(EmbeddingFunction):
 
     :param config: which model, where, and how.
     :param timeout: seconds for one request. This and the rest are not part of an index.
-    :param deadline: seconds for one request with all that is tried again.
+    :param deadline: seconds for one request with all that is tried again. Each half of one that is halved has as much.
     :param request_texts: most texts of a request; by default 2,048 for OpenAI, 32 for other servers. A request that the
         server finds too large is halved.
-    :param requests_at_once: how many requests there are side by side.
+    :param requests_at_once: how many requests one call has under way side by side.
     """
 
     kind = "openai"
@@ -106,7 +106,10 @@ class OpenAIEmbedding(EmbeddingFunction):
         :raises ConfigurationError: where a variable is named for another server than ``OPENAI_BASE_URL``.
         """
         del fingerprint
-        settings = OpenAIConfig.model_validate(dict(config))
+        try:
+            settings = OpenAIConfig.model_validate(dict(config))
+        except ValidationError:  # from_config says so
+            return
         if settings.key_variable is not None and not settings.is_trusted:
             raise ConfigurationError(
                 f"{where} was made with a model at {settings.url} and asks for the key in {settings.key_variable}. "
