@@ -19,7 +19,7 @@ from retriever.embedding.compiled.shelf import TOKENISER, About, digest_of, shel
 from retriever.embedding.models import model_folder, settings_digest, weights_digest
 from retriever.embedding.sentence_transformers import SentenceTransformerConfig, SentenceTransformerEmbedding
 from retriever.embedding.tokens import TokenBatch, ToTokens, finished
-from retriever.errors import ConfigurationError, EmbeddingError
+from retriever.errors import ConfigurationError, EmbeddingError, RetrieverError
 from retriever.registry import raise_missing
 from retriever.tokeniser import FastTokeniser
 from retriever.types import FloatMatrix
@@ -153,8 +153,9 @@ class CompiledEmbedding(EmbeddingFunction):
 
     def _prepare(self, texts: Sequence[str], role: Role) -> list[TokenBatch]:
         prompt = self._prompt(role)
-        starts = range(0, len(texts), self.rows)
-        return [self._to_tokens(texts[start : start + self.rows], prompt) for start in starts]
+        # Padding in front moves a text, and what is rounded to int8 there depends on its place.
+        rows = 1 if self.config.precision == "int8" and self._about.rules.pads_left else self.rows
+        return [self._to_tokens(texts[start : start + rows], prompt) for start in range(0, len(texts), rows)]
 
     def _embed(self, texts: Sequence[TokenBatch], role: Role) -> FloatMatrix:
         try:
@@ -216,6 +217,13 @@ class CompiledEmbedding(EmbeddingFunction):
             return self._convert(folder)
         except ModuleNotFoundError as error:
             raise_missing(f"converting {self.name}", error)
+        except (RetrieverError, OSError):  # the latter are of the disk, and the shelf tells of them
+            raise
+        except Exception as error:  # each converter has errors of its own
+            first, *_ = str(error).strip().splitlines() or [type(error).__name__]
+            raise ConfigurationError(
+                f"{self.name} cannot be converted ({first[:200]}): use sentence-transformers:{self.config.model}"
+            ) from error
 
     @cached_property
     def _made_with(self) -> str:
