@@ -9,20 +9,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import ValidationError
 
 from retriever.embedding.base import EmbeddingFunction, Role
+from retriever.embedding.models import file_digest
 from retriever.embedding.openai.config import KNOWN, URL_VARIABLE, OpenAIConfig
 from retriever.embedding.openai.tokens import (
     ENCODING,
     EstimatingTokeniser,
     cut,
-    file_digest,
     openai_tokeniser,
     read_tokeniser,
     tokeniser_file,
 )
+from retriever.embedding.tokens import finished
 from retriever.errors import ConfigurationError
 from retriever.registry import raise_missing
 from retriever.tokeniser import Tokeniser
@@ -197,11 +197,7 @@ class OpenAIEmbedding(EmbeddingFunction):
         return requests
 
     def _embed(self, texts: Sequence[Sequence[str]], role: Role) -> FloatMatrix:  # noqa: ARG002 - it is in the texts
-        vectors = self._service.embed(texts, self.dimension)
-        if self.config.normalize:
-            norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-            vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
-        return vectors
+        return finished(self._service.embed(texts, self.dimension), self.dimension, self.config.normalize)
 
     def _prompt(self, role: Role) -> str:
         return (self.config.query_prompt if role == "query" else self.config.document_prompt) or ""
