@@ -51,6 +51,7 @@ class StandIn:
         self.longest: int | None = None
         self.key: str | None = None
         self.floats = False
+        self.no_base64 = ""  # what it says where it refuses that
         self.pause = 0.0
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -209,6 +210,8 @@ class Handler(BaseHTTPRequestHandler):
         sent = self.headers.get("authorization", "")
         if server.key is not None and sent != f"Bearer {server.key}":
             raise Reply(401, refusal(f"Incorrect API key provided: {sent}", code="invalid_api_key"))
+        if server.no_base64 and request["encoding_format"] == "base64":
+            raise Reply(400, refusal(server.no_base64))
         fault = server.next_fault()
         if fault is not None and fault not in SPOILED and fault != "shuffled":
             self.fail(fault, server)

@@ -12,14 +12,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from openai_stand_in import DIMENSION, plain_environment, server, small_encoding, stand_in, unit_of, vector_of  # noqa: F401
+from openai_stand_in import (  # noqa: F401
+    DIMENSION,
+    Reply,
+    plain_environment,
+    refusal,
+    server,
+    small_encoding,
+    stand_in,
+    unit_of,
+    vector_of,
+)
 from pydantic import ValidationError
 
 from retriever import Document, Retriever
 from retriever.embedding import TruncationWarning, resolve_embedding
 from retriever.embedding.cache import SETTING, default_cache
 from retriever.embedding.openai import OpenAIConfig, OpenAIEmbedding
-from retriever.errors import ConfigurationError, IndexMismatch, InvalidInput, ManifestUnreadable
+from retriever.errors import ConfigurationError, EmbeddingError, IndexMismatch, InvalidInput, ManifestUnreadable
 
 pytestmark = pytest.mark.usefixtures("plain_environment")
 
@@ -46,6 +56,21 @@ def test_vectors_are_the_servers_to_the_bit_whichever_way_it_writes_them(server)
     assert server.requests[-1]["encoding_format"] == "base64"
     server.floats = True
     assert (function.embed_documents(["a", "b"]) == wanted).all()
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["base64 encoding is not currently supported", "UnsupportedParamsError: Setting {'encoding_format': 'base64'}"],
+)
+def test_a_server_that_refuses_base64_is_asked_for_numbers_from_then_on(server, said):  # noqa: F811
+    server.no_base64, server.floats = said, True
+    function = made(server, normalize=False, dimensions=8)
+    for text in ("a", "b"):
+        assert (function.embed_documents([text])[0] == vector_of(text)).all()
+    assert [request["encoding_format"] for request in server.requests] == ["base64", "float", "float"]
+    server.faults = [Reply(400, refusal("no encoding_format at all"))]
+    with pytest.raises(EmbeddingError, match="no encoding_format at all"):
+        function.embed_documents(["c"])
 
 
 def test_the_order_of_an_answer_is_that_of_its_indices(server):  # noqa: F811

@@ -24,6 +24,7 @@ _TOO_LARGE = {
     422: _SIZE,
     429: re.compile(r"request too large", re.IGNORECASE),  # for the tokens of a minute: no waiting helps
 }
+_BASE64 = re.compile(r"base64|encoding_format", re.IGNORECASE)
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -136,6 +137,14 @@ class Refusals:
                 if self.key and self.key in repr(error.body):
                     error.body = None
             error = error.__cause__ or error.__context__
+
+
+def is_about_base64(error: openai.APIStatusError) -> bool:
+    """Whether a server refuses to answer in base64, as early versions of vLLM and some gateways do.
+
+    :param error: of a request that asked for it.
+    """
+    return _BASE64.search(_detail(error)) is not None
 
 
 def _detail(error: openai.APIStatusError) -> str:

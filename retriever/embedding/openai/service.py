@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import openai
@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_bef
 from retriever.embedding.openai.answers import read_answer
 from retriever.embedding.openai.background import Background
 from retriever.embedding.openai.config import KNOWN, OpenAIConfig, find_key, origin
-from retriever.embedding.openai.refusals import Refusals, TooLarge, TryAgain
+from retriever.embedding.openai.refusals import Refusals, TooLarge, TryAgain, is_about_base64
 from retriever.errors import ConfigurationError, EmbeddingError, InvalidInput
 from retriever.types import FloatMatrix
 
@@ -82,6 +82,7 @@ class _Connection:
         self._config = config
         self._limits = limits
         self._refusals = Refusals(config, find_key(config))
+        self._encoding: Literal["base64", "float"] = "base64"
         self._headers: dict[str, str | Omit] = {} if self._refusals.key else {"Authorization": omit}
         try:
             self._client = _client(config, limits, self._refusals.key)
@@ -160,7 +161,17 @@ class _Connection:
             raise self._refusals.unusable(error) from error
 
     async def _ask(self, texts: Sequence[str]) -> bytes:
-        """base64 is float32 to the bit, and a quarter of the size of decimal numbers."""
+        """base64 is float32 to the bit, and a quarter of the size of decimal numbers; but some servers refuse it."""
+        encoding = self._encoding
+        try:
+            return await self._sent(texts, encoding)
+        except openai.APIStatusError as error:
+            if encoding == "float" or not is_about_base64(error):
+                raise
+        self._encoding = "float"
+        return await self._sent(texts, "float")
+
+    async def _sent(self, texts: Sequence[str], encoding: Literal["base64", "float"]) -> bytes:
         known = KNOWN.get(self._config.model)
         wanted = self._config.dimensions
         is_own = known is not None and wanted == known.dimension
@@ -168,7 +179,7 @@ class _Connection:
             model=self._config.model,
             input=list(texts),
             dimensions=omit if wanted is None or is_own else wanted,
-            encoding_format="base64",
+            encoding_format=encoding,
             extra_headers=self._headers,
         )
         return answer.content
