@@ -49,6 +49,7 @@ class StandIn:
         self.dimension = DIMENSION
         self.most_texts = 2048
         self.longest: int | None = None
+        self.too_long = 400, "This model's maximum context length is 8192 tokens, however you requested more"
         self.key: str | None = None
         self.floats = False
         self.no_base64 = ""  # what it says where it refuses that
@@ -232,7 +233,7 @@ class Handler(BaseHTTPRequestHandler):
         if len(texts) > server.most_texts:
             raise Reply(413, {"error": f"batch size {len(texts)} > maximum allowed batch size", "error_type": "x"})
         if server.longest is not None and max(map(len, texts)) > server.longest:
-            raise Reply(400, refusal("This model's maximum context length is 8192 tokens, however you requested more"))
+            raise Reply(server.too_long[0], refusal(server.too_long[1]))
 
     def fail(self, fault: Any, server: StandIn) -> None:
         if isinstance(fault, Reply):

@@ -129,8 +129,18 @@ def test_requests_are_halved_until_the_server_takes_them(server):  # noqa: F811
     assert {server.embedded[text] for text in texts} == {1}
 
 
-def test_a_text_that_the_server_finds_too_long_is_named(server):  # noqa: F811
-    server.longest = 100
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (400, "This model's maximum context length is 512 tokens, however you requested 700"),
+        (400, "the input length exceeds the context length"),
+        (413, "`inputs` must have less than 512 tokens. Given: 700"),
+        (500, "input (700 tokens) is too large to process. increase the physical batch size"),
+    ],
+    ids=["vLLM", "Ollama", "TEI", "llama.cpp"],
+)
+def test_a_text_that_the_server_finds_too_long_is_named(server, status, said):  # noqa: F811
+    server.longest, server.too_long = 100, (status, said)
     texts = [f"text {n}" for n in range(20)]
     with pytest.raises(InvalidInput, match=r"stand-in at http.*'far too long far.*has 1300 characters.*max_tokens"):
         made(server).embed_documents([*texts, "far too long " * 100])

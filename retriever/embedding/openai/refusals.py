@@ -23,6 +23,7 @@ _TOO_LARGE = {
     400: _SIZE,
     422: _SIZE,
     429: re.compile(r"request too large", re.IGNORECASE),  # for the tokens of a minute: no waiting helps
+    500: re.compile(r"too large to process", re.IGNORECASE),  # llama.cpp, and what rests on it
 }
 _BASE64 = re.compile(r"base64|encoding_format", re.IGNORECASE)
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
