@@ -126,9 +126,6 @@ def file_digest(path: Path) -> str:
     return _digest(path, status.st_size, status.st_mtime_ns)
 
 
-_file_digest = file_digest
-
-
 @lru_cache(maxsize=64)
 def _digest(path: Path, _size: int, _mtime: int) -> str:
     with path.open("rb") as file:
