@@ -44,7 +44,7 @@ FAULTS = {
 
 def made(server, **settings):  # noqa: F811
     settings = {"model": "stand-in", "dimensions": 8, "key_variable": "STAND_IN_API_KEY", **settings}
-    return OpenAIEmbedding(OpenAIConfig(base_url=server.url, **settings), timeout=0.2, deadline=0.5)
+    return OpenAIEmbedding(OpenAIConfig(base_url=server.url, **settings), timeout=1, deadline=1.5)
 
 
 @pytest.fixture
@@ -304,3 +304,21 @@ def test_a_manifest_cannot_ask_for_a_key(server, monkeypatch, tmp_path):  # noqa
     monkeypatch.setenv("OPENAI_BASE_URL", made(server).config.url)
     with Retriever.open(tmp_path / "index") as retriever:
         assert retriever.search("text")
+
+
+def test_a_manifest_cannot_name_a_server_elsewhere(monkeypatch):
+    config = OpenAIConfig(model="m", base_url="http://models.example.org/v1").model_dump(mode="json")
+    with pytest.raises(ConfigurationError, match=r"example\.org.*would get every query.*give the embedding function"):
+        OpenAIEmbedding.check_recorded(config, {}, "the index")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://models.example.org/v1/")
+    OpenAIEmbedding.check_recorded(config, {}, "the index")
+
+
+@pytest.mark.parametrize(("name", "is_fine"), [("GITHUB_TOKEN", False), ("OPENAI_WORK_API_KEY", True)])
+def test_a_manifest_cannot_have_a_strange_key_sent_to_openai(name, is_fine):
+    config = OpenAIConfig(model="text-embedding-3-small", key_variable=name).model_dump(mode="json")
+    if is_fine:
+        OpenAIEmbedding.check_recorded(config, {}, "the index")
+    else:
+        with pytest.raises(ConfigurationError, match=f"asks for the key in {name}"):
+            OpenAIEmbedding.check_recorded(config, {}, "the index")

@@ -121,6 +121,15 @@ class OpenAIConfig(EmbeddingConfig):
         """Whether the server is OpenAI's, or the one that the environment names."""
         return self.base_url is None or origin(self.url) == origin(os.environ.get(URL_VARIABLE, ""))
 
+    def is_meant(self, variable: str) -> bool:
+        """Whether a key is for this server by its name: where only an index says so, nothing else does.
+
+        :param variable: of the environment.
+        """
+        if self.base_url is None:
+            return variable.startswith("OPENAI_")
+        return self.is_trusted
+
     @property
     def is_local(self) -> bool:
         """Whether the server is on this machine, so that no proxy leads to it."""

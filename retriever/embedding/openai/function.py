@@ -101,19 +101,26 @@ class OpenAIEmbedding(EmbeddingFunction):
 
     @classmethod
     def check_recorded(cls, config: Mapping[str, Any], fingerprint: Mapping[str, str], where: str) -> None:
-        """Refuse to send a key to a server that only a manifest names.
+        """Refuse to send texts or keys to a place that only a manifest names.
 
-        :raises ConfigurationError: where a variable is named for another server than ``OPENAI_BASE_URL``.
+        :raises ConfigurationError: for a server that is neither on this machine, nor OpenAI's, nor the one in
+            ``OPENAI_BASE_URL``; and for a variable whose key is not meant for the server.
         """
         del fingerprint
         try:
             settings = OpenAIConfig.model_validate(dict(config))
         except ValidationError:  # from_config says so
             return
-        if settings.key_variable is not None and not settings.is_trusted:
+        if not (settings.is_trusted or settings.is_local):
+            raise ConfigurationError(
+                f"{where} was made with a model at {settings.url}, which would get every query. Whoever can write to "
+                f"an index could name any server: give the embedding function yourself, or set {URL_VARIABLE} to that "
+                "address"
+            )
+        if settings.key_variable is not None and not settings.is_meant(settings.key_variable):
             raise ConfigurationError(
                 f"{where} was made with a model at {settings.url} and asks for the key in {settings.key_variable}. "
-                f"Whoever can write to an index could ask for any key: give the embedding function yourself, or set "
+                "Whoever can write to an index could ask for any key: give the embedding function yourself, or set "
                 f"{URL_VARIABLE} to that address"
             )
 
