@@ -37,6 +37,7 @@ CANARIES = (
 """Texts whose vectors are kept in the manifest: the first three as documents, the last as a query."""
 
 
+_CHECKED_AT_ONCE = 1_024  # texts
 _KEPT_AT_ONCE = 8_192  # texts: what an error or a kill can cost of a long call
 
 
@@ -231,10 +232,8 @@ class EmbeddingFunction(ABC):
     def _embed_all(self, texts: Sequence[str], role: Role, warn: bool, fresh: bool) -> FloatMatrix:
         if isinstance(texts, str):
             raise InvalidInput("a list of texts is needed, not one string")
-        for i, text in enumerate(texts):
-            check_text(text, f"text {i} to embed")
-        rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-        unique = list(rows)
+        _check_texts(texts)
+        unique = list(dict.fromkeys(texts))
         tells_length = self.max_tokens is None or self.tokeniser is not None  # else ends are cut that nobody notices
         cache = default_cache() if self.is_cached and tells_length and not fresh else None
         cut: list[str] = []
@@ -247,7 +246,10 @@ class EmbeddingFunction(ABC):
                 TruncationWarning,
                 stacklevel=3,
             )
-        return result if len(unique) == len(texts) else result[[rows[text] for text in texts]]
+        if len(unique) == len(texts):
+            return result
+        rows = {text: row for row, text in enumerate(unique)}
+        return result[[rows[text] for text in texts]]
 
     def _remembered(
         self,
@@ -368,3 +370,15 @@ class EmbeddingFunction(ABC):
         if self.content_tokens(role) is None or self.tokeniser is None:
             return [len(text) for text in texts]
         return [len(encoding) for encoding in self.tokeniser.encode_batch(texts)]
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    """Many at once, and one by one only where one is bad: else checking takes longer than a look into the cache."""
+    checked = 0
+    for some in batched(texts, _CHECKED_AT_ONCE):
+        try:
+            "".join(some).encode()
+        except (TypeError, UnicodeEncodeError):
+            for i, text in enumerate(some, checked):
+                check_text(text, f"text {i} to embed")
+        checked += len(some)
