@@ -251,11 +251,10 @@ def describe_embedding(recorded: EmbeddingManifest) -> str:
 
     :param recorded: from its manifest.
     """
-    usual = ("warn",)  # what most do with long texts
     settings = {
         key: _legible(value)
         for key, value in recorded.config.items()
-        if value is not None and value is not True and value not in usual
+        if value is not None and value is not True and (key, value) != ("too_long", "warn")
     }
     model = settings.pop("model", None)
     name = f"{_legible(recorded.kind)}:{model}" if model else _legible(recorded.kind)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from retriever.batched import batched
 from retriever.embedding.cache import EmbeddingCache, default_cache, text_keys
-from retriever.embedding.parts import split_texts, weighted_means
+from retriever.embedding.parts import SPLITTING, split_texts, weighted_means
 from retriever.errors import ConfigurationError, EmbeddingError, InvalidInput
 from retriever.metadata import check_text
 from retriever.tokeniser import Tokeniser
@@ -38,6 +38,7 @@ CANARIES = (
 
 
 _CHECKED_AT_ONCE = 1_024  # texts
+_COUNTED_AT_ONCE = 512  # texts
 _KEPT_AT_ONCE = 8_192  # texts: what an error or a kill can cost of a long call
 
 
@@ -93,10 +94,28 @@ class EmbeddingFunction(ABC):
 
     batch_tokens: int | None = None
     """How many tokens these have at most, the shorter ones counted as long as the longest; None for any number. A
-    single text may have more."""
+    single text may have more. Counts where the function has a limit and a tokeniser."""
+
+    _not_pickled: ClassVar[frozenset[str]] = frozenset({"_embedding"})
 
     def __init__(self, config: EmbeddingConfig | None = None) -> None:
         self.config = config if config is not None else self.Config()
+        self._embedding = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Settings alone: what was loaded or computed from them is made anew where it is unpickled."""
+        if not self.has_name:
+            raise ConfigurationError(
+                f"{self.name} cannot be pickled: it wraps an object that may hold a secret. Wrap it again in the other "
+                "process"
+            )
+        made = {
+            key for cls in type(self).__mro__ for key, value in vars(cls).items() if isinstance(value, cached_property)
+        }
+        return {key: value for key, value in vars(self).items() if key not in made and key not in self._not_pickled}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
         self._embedding = threading.Lock()
 
     @property
@@ -302,18 +321,27 @@ class EmbeddingFunction(ABC):
         """The longest first, so that batches are of like length and what needs most memory is met at once."""
         order = sorted(range(len(texts)), key=lambda i: -lengths[i])
         result = np.empty((len(texts), self.dimension), dtype=np.float32)
-        batches = list(self._batches(order, lengths))
-        for rows, prepared in self._prepared(batches, texts, role):
-            with nullcontext() if self.is_concurrent else self._embedding:
-                vectors = self._embed(prepared, role)
+        room = self.content_tokens(role)
+        read = lengths if room is None else [min(length, room) for length in lengths]  # the rest is cut off
+        batches = list(self._batches(order, read))
+        for rows, vectors in self._embedded(batches, texts, role):
             result[rows] = self._checked(vectors, [texts[row] for row in rows])
         return result
 
+    def _embedded(
+        self, batches: Sequence[list[int]], texts: Sequence[str], role: Role
+    ) -> Iterator[tuple[list[int], ArrayLike]]:
+        for rows, prepared in self._prepared(batches, texts, role):
+            with nullcontext() if self.is_concurrent else self._embedding:
+                vectors = self._embed(prepared, role)
+            yield rows, vectors
+
     def _batches(self, order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+        most = self.batch_tokens if self.max_tokens is not None and self.tokeniser is not None else None
         batch: list[int] = []
         for row in order:
             longest = lengths[batch[0]] if batch else 0
-            is_heavy = self.batch_tokens is not None and longest * (len(batch) + 1) > self.batch_tokens
+            is_heavy = most is not None and longest * (len(batch) + 1) > most
             if batch and (len(batch) == self.batch_size or is_heavy):
                 yield batch
                 batch = []
@@ -339,7 +367,7 @@ class EmbeddingFunction(ABC):
     @property
     def _splitting(self) -> dict[str, str]:
         """What the fingerprint says of long texts: only their parts have other vectors."""
-        return {"too_long": "split"} if self.config.too_long == "split" else {}
+        return {"too_long": f"split {SPLITTING}"} if self.config.too_long == "split" else {}
 
     def _checked(self, vectors: ArrayLike, texts: Sequence[str]) -> FloatMatrix:
         wanted = (len(texts), self.dimension)
@@ -369,7 +397,8 @@ class EmbeddingFunction(ABC):
         """Length of each text, in tokens where they can be counted."""
         if self.content_tokens(role) is None or self.tokeniser is None:
             return [len(text) for text in texts]
-        return [len(encoding) for encoding in self.tokeniser.encode_batch(texts)]
+        encode = self.tokeniser.encode_batch  # an encoding takes far more memory than its text
+        return [len(encoding) for some in batched(texts, _COUNTED_AT_ONCE) for encoding in encode(some)]
 
 
 def _check_texts(texts: Sequence[str]) -> None:

@@ -12,6 +12,9 @@ from retriever.types import FloatMatrix
 if TYPE_CHECKING:
     from retriever.embedding.base import EmbeddingFunction, Role
 
+SPLITTING = "1"
+"""Version of how texts are cut into parts, and of their mean: part of the fingerprint where texts are split."""
+
 
 def split_texts(texts: Sequence[str], embedding: EmbeddingFunction, role: Role) -> Iterator[list[tuple[str, int]]]:
     """The parts of each text, with their tokens; cut where the chunker would cut, without overlap.

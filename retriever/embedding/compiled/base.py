@@ -14,9 +14,10 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from retriever.embedding.base import EmbeddingFunction, Role
+from retriever.embedding.base import Role
 from retriever.embedding.compiled.shelf import TOKENISER, About, digest_of, shelved
-from retriever.embedding.models import model_folder, settings_digest, weights_digest
+from retriever.embedding.folder_model import FolderModel
+from retriever.embedding.models import settings_digest, weights_digest
 from retriever.embedding.sentence_transformers import SentenceTransformerConfig, SentenceTransformerEmbedding
 from retriever.embedding.tokens import TokenBatch, ToTokens, finished
 from retriever.errors import ConfigurationError, EmbeddingError, RetrieverError
@@ -40,7 +41,7 @@ class CompiledConfig(SentenceTransformerConfig):
     """``fp32`` for the vectors that torch gives; ``int8`` for twice the speed and vectors near to those."""
 
 
-class CompiledEmbedding(EmbeddingFunction):
+class CompiledEmbedding(FolderModel):
     """A sentence-transformers model that is converted once, and then runs without torch.
 
     The converted model is kept in the user's cache folder. Its fp32 vectors are torch's, and so is its fingerprint: an
@@ -134,11 +135,6 @@ class CompiledEmbedding(EmbeddingFunction):
         }
 
     @property
-    def cache_identity(self) -> dict[str, str]:
-        """As on torch, which shares the vectors in fp32."""
-        return {**self.fingerprint, "settings": settings_digest(self._folder)}
-
-    @property
     def _made(self) -> dict[str, str]:
         """What else an int8 model depends on."""
         return {"made_with": self._about.made_with}
@@ -228,10 +224,6 @@ class CompiledEmbedding(EmbeddingFunction):
     @cached_property
     def _made_with(self) -> str:
         return " ".join(f"{package} {version(package)}" for package in self.packages)
-
-    @cached_property
-    def _folder(self) -> Path:
-        return model_folder(self.config.model, self.config.revision)
 
     @property
     def _weights(self) -> str:
