@@ -244,11 +244,14 @@ class EmbeddingFunction(ABC):
         return vector
 
     def canaries(self) -> FloatMatrix:
-        """Vectors of :data:`CANARIES`, to be compared with those that a manifest keeps. Never from the cache."""
-        documents = self.embed_documents(CANARIES[:-1], warn=False, fresh=True)
-        return np.concatenate([documents, self.embed_queries(CANARIES[-1:], warn=False, fresh=True)])
+        """Vectors of :data:`CANARIES`, to be compared with those that a manifest keeps. Never from the cache.
 
-    def _embed_all(self, texts: Sequence[str], role: Role, warn: bool, fresh: bool) -> FloatMatrix:
+        Nor refused where the model reads less: they are not the user's texts.
+        """
+        documents = self._embed_all(CANARIES[:-1], "document", warn=False, fresh=True, refuse=False)
+        return np.concatenate([documents, self._embed_all(CANARIES[-1:], "query", False, True, refuse=False)])
+
+    def _embed_all(self, texts: Sequence[str], role: Role, warn: bool, fresh: bool, refuse: bool = True) -> FloatMatrix:
         if isinstance(texts, str):
             raise InvalidInput("a list of texts is needed, not one string")
         _check_texts(texts)
@@ -256,7 +259,7 @@ class EmbeddingFunction(ABC):
         tells_length = self.max_tokens is None or self.tokeniser is not None  # else ends are cut that nobody notices
         cache = default_cache() if self.is_cached and tells_length and not fresh else None
         cut: list[str] = []
-        compute = partial(self._computed, role=role, cut=cut)
+        compute = partial(self._computed, role=role, cut=cut, refuse=refuse)
         result = compute(unique) if cache is None else self._remembered(unique, role, cache, compute, cut)
         if cut and warn:
             warnings.warn(
@@ -288,14 +291,14 @@ class EmbeddingFunction(ABC):
             cache.add([keys[row] for row in kept], result[kept])
         return result
 
-    def _computed(self, texts: Sequence[str], role: Role, cut: list[str]) -> FloatMatrix:
+    def _computed(self, texts: Sequence[str], role: Role, cut: list[str], refuse: bool) -> FloatMatrix:
         """Vectors of distinct texts; those whose end is not embedded are added to ``cut``."""
         lengths = self._lengths(texts, role)
         room = self.content_tokens(role)
         long = [row for row, length in enumerate(lengths) if room is not None and length > room]
         if not long:
             return self._in_batches(texts, role, lengths)
-        if self.config.too_long == "error":
+        if self.config.too_long == "error" and refuse:
             first = long[0]
             raise InvalidInput(
                 f"{self.name} reads {room} tokens, and the {role} {texts[first][:60]!r} has {lengths[first]}: cut it, "
