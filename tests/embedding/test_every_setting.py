@@ -25,7 +25,9 @@ from retriever_chroma import ChromaEmbedding
 from retriever_langchain import LangChainEmbedding
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
+    pytest.mark.filterwarnings(
+        "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:.*lengths of texts are estimated:UserWarning"
+    ),
     pytest.mark.usefixtures("plain_environment"),
 ]
 
