@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pickle
 import traceback
 import warnings
 
@@ -121,6 +122,21 @@ def test_nothing_that_is_kept_or_shown_holds_it(with_key, tmp_path, monkeypatch,
     assert SECRET not in shown
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {"manifest.json", "embeddings.sqlite"} <= {path.name for path in files}
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize("store", ["qdrant:{}", "chroma:{}"])
+def test_nor_does_a_pickle_a_manifest_in_any_store_or_the_command_line(with_key, tmp_path, run_cli, store):
+    function = OpenAIEmbedding(made(with_key).config)
+    address = store.format(tmp_path / "index")
+    with Retriever.open(address, embedding=function) as opened:
+        opened.index([Document("a", "a fox")])
+        assert SECRET not in opened.manifest.model_dump_json()
+    assert SECRET.encode() not in pickle.dumps(function), "after its key was in use"
+    for command in (["info"], ["search", "fox"]):
+        assert SECRET not in "".join(map(str, run_cli(*command, "--store", address)))
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
     assert not [path for path in files if SECRET.encode() in path.read_bytes()]
 
 
