@@ -251,13 +251,22 @@ def describe_embedding(recorded: EmbeddingManifest) -> str:
 
     :param recorded: from its manifest.
     """
+    return describe_settings(recorded.kind, recorded.config)
+
+
+def describe_settings(kind: str, config: Mapping[str, object]) -> str:
+    """How people call what a manifest records.
+
+    :param kind: name in the registry.
+    :param config: its settings.
+    """
     settings = {
         key: _legible(value)
-        for key, value in recorded.config.items()
+        for key, value in config.items()
         if value is not None and value is not True and (key, value) != ("too_long", "warn")
     }
     model = settings.pop("model", None)
-    name = f"{_legible(recorded.kind)}:{model}" if model else _legible(recorded.kind)
+    name = f"{_legible(kind)}:{model}" if model else _legible(kind)
     return f"{name} ({_plain(settings)})" if settings else name
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
@@ -25,6 +25,7 @@ from retriever.loading import Unloaded
 from retriever.planning import ChunkedDocument, Plan, check_document, make_chunks, make_plan, qualified_id
 from retriever.recalibrating import calibrate, drift_notes, recalibrate
 from retriever.report import IndexReport, Problem
+from retriever.sparse import SparseFunction, SparseVector
 from retriever.stores import Record, Store
 from retriever.types import Chunk, Document
 
@@ -56,6 +57,15 @@ class Parts:
     embedding: EmbeddingFunction
     chunker: Chunker
     analyser: Analyser
+    sparse: SparseFunction | None = None
+    keyword: bool = True
+
+    def terms(self, text: str) -> Mapping[str, int]:
+        """What the keyword leg finds a text by.
+
+        :param text: of a chunk.
+        """
+        return self.analyser.terms(text) if self.keyword else {}
 
 
 class _Seen:
@@ -258,7 +268,19 @@ class IndexRun:
         texts = list(dict.fromkeys(chunk.text for chunk in chunks))
         with self.report.timed("embed"):  # what is too long is counted in the report
             vectors = dict(zip(texts, self._parts.embedding.embed_documents(texts, warn=False), strict=True))
-            return [Record(chunk, vectors[chunk.text], self._parts.analyser.terms(chunk.text)) for chunk in chunks]
+            sparse = self._encoded(texts)
+            return [
+                Record(chunk, vectors[chunk.text], self._parts.terms(chunk.text), sparse.get(chunk.text))
+                for chunk in chunks
+            ]
+
+    def _encoded(self, texts: Sequence[str]) -> Mapping[str, SparseVector]:
+        """By the learned sparse model, where there is one."""
+        function = self._parts.sparse
+        if function is None:
+            return {}
+        self.report.sparse_truncated += sum(function.cut(texts))
+        return dict(zip(texts, function.encode_documents(texts, warn=False), strict=True))
 
     def _stored(self, records: Sequence[Record]) -> list[Record]:
         """Those that were written."""
@@ -331,7 +353,7 @@ class IndexRun:
 
     def _check_drift(self) -> None:
         manifest = self._parts.store.read_manifest()
-        if manifest is None or manifest.calibration is None or self.report.added < DRIFT_CHUNKS:
+        if manifest is None or manifest.calibration is None or self.report.added < DRIFT_CHUNKS or not manifest.keyword:
             return
         self.report.warnings += drift_notes(self._terms / self.report.added, manifest.calibration)
 

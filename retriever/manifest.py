@@ -44,6 +44,28 @@ class EmbeddingManifest(_Model):
         return canaries
 
 
+class SparseCanary(_Model):
+    """A learned sparse vector of a test text."""
+
+    indices: list[int]
+    weights: list[float]
+
+
+class SparseManifest(_Model):
+    """The learned sparse model that made the index's sparse vectors."""
+
+    kind: str
+    """Name under which it is registered."""
+    config: dict[str, Any]
+    """From which it can be rebuilt. Holds no secret."""
+    fingerprint: dict[str, str]
+    """What makes vectors comparable."""
+    vocabulary: int = Field(gt=0)
+    """How many terms there are."""
+    canaries: list[SparseCanary]
+    """Vectors of :data:`retriever.embedding.base.CANARIES`, to notice a model that changed under its name."""
+
+
 class Calibration(_Model):
     """What was measured on the first chunks, then frozen.
 
@@ -73,6 +95,10 @@ class Manifest(_Model):
     """Metadata keys that have a payload index."""
     calibration: Calibration | None = None
     """None until the first chunks were written."""
+    sparse: SparseManifest | None = None
+    """None where the index has no learned sparse vectors."""
+    keyword: bool = True
+    """False where a learned sparse model takes the place of BM25."""
 
 
 def parse_manifest(text: str, where: str) -> Manifest:

@@ -10,6 +10,7 @@ from retriever.embedding.base import EmbeddingFunction
 from retriever.errors import InvalidInput
 from retriever.keyword.analyser import Analyser
 from retriever.manifest import Calibration, Manifest
+from retriever.sparse.recorded import stored_sparse
 from retriever.stores import Record, Store
 
 PAGE = 256
@@ -63,10 +64,12 @@ def recalibrate(store: Store, manifest: Manifest, embedding: EmbeddingFunction, 
         raise InvalidInput(f"the index at {store.address} is empty: there is nothing to calibrate on")
     texts = (chunk.text for page in batched(keys, PAGE) for chunk in store.fetch(page).values())
     calibration = calibrate(texts, analyser, unknown_rate(store, keys, embedding))
+    if not manifest.keyword:  # no weights depend on it
+        return _write(store, manifest, calibration)
     manifest = _write(store, manifest, calibration.model_copy(update={"complete": False}))
     for page in batched(keys, PAGE):
-        chunks, vectors = store.fetch(page), store.vectors(page)
-        store.upsert([Record(chunk, vectors[key], analyser.terms(chunk.text)) for key, chunk in chunks.items()])
+        chunks, vectors, sparse = store.fetch(page), store.vectors(page), stored_sparse(store, manifest, page)
+        store.upsert([Record(c, vectors[key], analyser.terms(c.text), sparse.get(key)) for key, c in chunks.items()])
     return _write(store, manifest, calibration)
 
 

@@ -17,6 +17,8 @@ from retriever.keyword.analyser import Analyser
 from retriever.manifest import Manifest
 from retriever.metadata import record_hash
 from retriever.opening import PathInput, resolve_store
+from retriever.sparse import SparseFunction, SparseVector
+from retriever.sparse.recorded import resolve_recorded_sparse, verify_sparse_canaries
 from retriever.stores import Record, Store
 from retriever.types import Chunk, FloatVector
 
@@ -26,10 +28,12 @@ class Salvaged(NamedTuple):
 
     :param chunk: whole.
     :param vector: None where it is lost; the text is embedded again.
+    :param sparse: None where it is lost; the text is encoded again where the index has a learned sparse model.
     """
 
     chunk: Chunk
     vector: FloatVector | None
+    sparse: SparseVector | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,19 +169,42 @@ class _Rebuilding:
         return {}
 
     def _write(self, batch: Sequence[Salvaged]) -> None:
-        lost = list(dict.fromkeys(chunk.text for chunk, vector in batch if vector is None))
+        lost = list(dict.fromkeys(chunk.text for chunk, vector, _ in batch if vector is None))
         fresh = dict(zip(lost, self._embedding.embed_documents(lost, warn=False), strict=True)) if lost else {}
-        self._report.embedded += sum(vector is None for _, vector in batch)
+        encoded = self._encoded(batch)
+        self._report.embedded += sum(vector is None for _, vector, _ in batch)
         self._target.upsert(
             [
-                Record(chunk, fresh[chunk.text] if vector is None else vector, self._analyser.terms(chunk.text))
-                for chunk, vector in batch
+                Record(
+                    chunk,
+                    fresh[chunk.text] if vector is None else vector,
+                    self._analyser.terms(chunk.text) if self._salvage.manifest.keyword else {},
+                    encoded.get(chunk.text) if sparse is None else sparse,
+                )
+                for chunk, vector, sparse in batch
             ]
         )
+
+    def _encoded(self, batch: Sequence[Salvaged]) -> dict[str, SparseVector]:
+        """What is lost of the learned sparse vectors, by text."""
+        lost = list(dict.fromkeys(chunk.text for chunk, _, sparse in batch if sparse is None))
+        if not lost or self._sparse is None:
+            return {}
+        return dict(zip(lost, self._sparse.encode_documents(lost, warn=False), strict=True))
 
     @cached_property
     def _embedding(self) -> EmbeddingFunction:
         """Loaded only where vectors are lost."""
         function = resolve_recorded(self._salvage.manifest.embedding, self._address)
         verify_canaries(self._salvage.manifest.embedding, function, self._address)
+        return function
+
+    @cached_property
+    def _sparse(self) -> SparseFunction | None:
+        """Loaded only where learned sparse vectors are lost."""
+        recorded = self._salvage.manifest.sparse
+        if recorded is None:
+            return None
+        function = resolve_recorded_sparse(recorded, self._address)
+        verify_sparse_canaries(recorded, function, self._address)
         return function

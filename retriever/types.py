@@ -26,7 +26,7 @@ FloatVector = NDArray[np.float32]
 FloatMatrix = NDArray[np.float32]
 """Shape ``(n, dimension)``, one row a text."""
 
-Mode = Literal["hybrid", "semantic", "keyword"]
+Mode = Literal["hybrid", "semantic", "keyword", "sparse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,8 @@ class Leg:
     """What one leg of the search said about a hit.
 
     :param rank: 1 is best; ``None`` where the leg's candidates did not include the chunk.
-    :param score: the leg's raw score (cosine or BM25); ``None`` where it is not known.
+    :param score: the leg's raw score (cosine, BM25, or the dot product of learned sparse vectors); ``None`` where it is
+        not known.
     """
 
     rank: int | None
@@ -83,9 +84,9 @@ class Hit:
 
     :param chunk: what was found.
     :param score: higher is better. The reranker's, where there was one; else the fused score in hybrid mode, cosine in
-        semantic, BM25 in keyword mode.
-    :param legs: by name, ``semantic`` and ``keyword``: rank and raw score in that leg; ``rerank``: what the reranker
-        made of it.
+        semantic, BM25 in keyword mode, the dot product in sparse mode.
+    :param legs: by name, ``semantic``, ``keyword`` and, where the index has it, ``sparse``: rank and raw score in that
+        leg; ``rerank``: what the reranker made of it.
     :param matched_terms: the query's terms, as the analyser makes them, that the chunk contains.
     """
 

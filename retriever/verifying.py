@@ -13,6 +13,8 @@ from retriever.keyword.analyser import Analyser
 from retriever.manifest import Manifest
 from retriever.metadata import record_hash
 from retriever.recalibrating import drift_notes
+from retriever.sparse import SparseFunction
+from retriever.sparse.recorded import stored_sparse
 from retriever.stores import Entry, Query, Store
 from retriever.types import Chunk
 
@@ -43,13 +45,20 @@ class VerifyReport:
     """No damage, but worth knowing."""
 
 
-def verify(store: Store, manifest: Manifest, embedding: EmbeddingFunction, analyser: Analyser) -> VerifyReport:
+def verify(
+    store: Store,
+    manifest: Manifest,
+    embedding: EmbeddingFunction,
+    analyser: Analyser,
+    sparse: SparseFunction | None = None,
+) -> VerifyReport:
     """Read every record, and embed a sample again.
 
     :param store: the index.
     :param manifest: its manifest.
     :param embedding: what it says it was built with.
     :param analyser: what it says it was built with.
+    :param sparse: the learned sparse model that it says it was built with.
     """
     report = VerifyReport()
     documents: set[int] = set()
@@ -72,6 +81,8 @@ def verify(store: Store, manifest: Manifest, embedding: EmbeddingFunction, analy
     report.documents = len(documents)
     report.sampled = len(sample)
     report.problems += _check_count(store, report) + _check_vectors(store, embedding, sample)
+    if sparse is not None:
+        report.problems += _check_sparse(store, manifest, sparse, sample)
     report.average_length = terms / report.chunks if report.chunks else 0.0
     report.warnings += _check_calibration(manifest, report)
     return report
@@ -130,6 +141,25 @@ def _check_vectors(store: Store, embedding: EmbeddingFunction, sample: Sequence[
     return problems
 
 
+def _check_sparse(store: Store, manifest: Manifest, sparse: SparseFunction, sample: Sequence[Chunk]) -> list[str]:
+    stored = stored_sparse(store, manifest, [store.key(chunk.id) for chunk in sample])
+    fresh = sparse.encode_documents([chunk.text for chunk in sample], warn=False)
+    problems = []
+    for chunk, vector in zip(sample, fresh, strict=True):
+        there = stored.get(store.key(chunk.id))
+        if there is None:
+            problems.append(
+                f"chunk {chunk.id} of {chunk.document_id} has no learned sparse vector: delete the document and index "
+                "it again"
+            )
+        elif not (cosine := there.cosine(vector)) >= MIN_COSINE:
+            problems.append(
+                f"chunk {chunk.id} of {chunk.document_id}: its learned sparse vector is not what the model gives now "
+                f"(cosine {cosine:.4f}); delete the document and index it again"
+            )
+    return problems
+
+
 def _is_found(store: Store, chunk: Chunk, vector: np.ndarray) -> bool:
     """Whether a chunk is among the best for its own vector; any number of others may be equal to it."""
     best = store.search(Query(depth=10, vector=vector)).semantic
@@ -141,6 +171,8 @@ def _is_found(store: Store, chunk: Chunk, vector: np.ndarray) -> bool:
 def _check_calibration(manifest: Manifest, report: VerifyReport) -> list[str]:
     calibration = manifest.calibration
     if calibration is None or not report.chunks:
+        return []
+    if not manifest.keyword:
         return []
     if not calibration.complete:
         return ["a recalibration was interrupted: run it again"]

@@ -105,7 +105,9 @@ class Output:
     def info(self, info: IndexInfo) -> None:
         """What the index holds."""
         if self._as_json:
-            settings = info.manifest.model_dump(mode="json", exclude={"embedding": {"canaries"}})
+            settings = info.manifest.model_dump(
+                mode="json", exclude={"embedding": {"canaries"}, "sparse": {"canaries"}}
+            )
             self._print_json({**asdict(info), "manifest": settings})
             return
         manifest = info.manifest
@@ -118,6 +120,11 @@ class Output:
             "embedding": f"{info.embedding}, {info.dimension} dimensions",
             "chunker": _chunker_text(manifest),
             "keyword leg": _keyword_text(manifest),
+            **(
+                {}
+                if manifest.sparse is None
+                else {"sparse leg": f"{info.sparse}, {manifest.sparse.vocabulary:,} terms"}
+            ),
             "filter fields": ", ".join(f"{k} ({v})" for k, v in manifest.filter_fields.items()) or "none",
             "made with": f"hybrid-retriever {manifest.created_with}",
         }
@@ -211,7 +218,12 @@ class Output:
 
     @staticmethod
     def _warnings(report: IndexReport) -> list[str]:
-        return [*report.warnings, *([_cut(report.truncated)] if report.truncated else [])]
+        unread = f"{report.sparse_truncated:,} texts are longer than the learned sparse model reads"
+        return [
+            *report.warnings,
+            *([_cut(report.truncated)] if report.truncated else []),
+            *([f"{unread}; it does not see their ends"] if report.sparse_truncated else []),
+        ]
 
     def _print_json(self, value: dict[str, Any]) -> None:
         print(json.dumps(value, ensure_ascii=False, indent=1))  # noqa: T201 - raw, whatever the terminal's width
@@ -274,6 +286,8 @@ def _chunker_text(manifest: Manifest) -> str:
 
 
 def _keyword_text(manifest: Manifest) -> str:
+    if not manifest.keyword:
+        return "none: the sparse leg takes its place"
     language = manifest.analyser.language
     calibration = manifest.calibration
     if calibration is None:

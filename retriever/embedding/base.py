@@ -18,12 +18,11 @@ from pydantic import BaseModel, ConfigDict
 from retriever.batched import batched
 from retriever.embedding.cache import EmbeddingCache, default_cache, text_keys
 from retriever.embedding.parts import SPLITTING, split_texts, weighted_means
+from retriever.embedding.reading import ReadsTokens
+from retriever.embedding.reading import Role as Role
 from retriever.errors import ConfigurationError, EmbeddingError, InvalidInput
 from retriever.metadata import check_text
-from retriever.tokeniser import Tokeniser
 from retriever.types import FloatMatrix, FloatVector
-
-Role = Literal["document", "query"]
 
 TooLong = Literal["warn", "error", "split"]
 """What becomes of a text that is longer than the model reads."""
@@ -38,7 +37,6 @@ CANARIES = (
 
 
 _CHECKED_AT_ONCE = 1_024  # texts
-_COUNTED_AT_ONCE = 512  # texts
 _KEPT_AT_ONCE = 8_192  # texts: what an error or a kill can cost of a long call
 
 
@@ -56,7 +54,7 @@ class EmbeddingConfig(BaseModel):
     refuses it, ``split`` embeds its parts and takes their mean, weighted by tokens."""
 
 
-class EmbeddingFunction(ABC):
+class EmbeddingFunction(ReadsTokens, ABC):
     """Turns texts into vectors.
 
     A new one sets ``kind`` and ``dimension`` and writes one method, :meth:`_embed`. With settings of its own it also
@@ -89,13 +87,6 @@ class EmbeddingFunction(ABC):
     is_concurrent: ClassVar[bool] = False
     """Whether ``_embed`` may be called from several threads at once: so it should where it waits for a server."""
 
-    batch_size: int = 32
-    """How many texts ``_embed`` is given at most; texts of one batch have about the same length."""
-
-    batch_tokens: int | None = None
-    """How many tokens these have at most, the shorter ones counted as long as the longest; None for any number. A
-    single text may have more. Counts where the function has a limit and a tokeniser."""
-
     _not_pickled: ClassVar[frozenset[str]] = frozenset({"_embedding"})
 
     def __init__(self, config: EmbeddingConfig | None = None) -> None:
@@ -122,16 +113,6 @@ class EmbeddingFunction(ABC):
     @abstractmethod
     def dimension(self) -> int:
         """Length of the vectors."""
-
-    @property
-    def max_tokens(self) -> int | None:
-        """How many tokens of a text are read, special tokens and prompt included; None for no limit."""
-        return None
-
-    @property
-    def tokeniser(self) -> Tokeniser | None:
-        """What counts the tokens; None where only the provider knows."""
-        return None
 
     @abstractmethod
     def _embed(self, texts: Any, role: Role) -> ArrayLike:  # noqa: ANN401 - or what _prepare made of them
@@ -189,14 +170,6 @@ class EmbeddingFunction(ABC):
     def name(self) -> str:
         """How people call it: what ``open(embedding=...)`` accepts."""
         return self.kind
-
-    def prompt_tokens(self, role: Role) -> int:
-        """How many tokens of the limit the model's prompt takes.
-
-        :param role: documents and queries may have different prompts.
-        """
-        del role
-        return 0
 
     @cached_property
     def fingerprint(self) -> dict[str, str]:
@@ -339,19 +312,6 @@ class EmbeddingFunction(ABC):
                 vectors = self._embed(prepared, role)
             yield rows, vectors
 
-    def _batches(self, order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
-        most = self.batch_tokens if self.max_tokens is not None and self.tokeniser is not None else None
-        batch: list[int] = []
-        for row in order:
-            longest = lengths[batch[0]] if batch else 0
-            is_heavy = most is not None and longest * (len(batch) + 1) > most
-            if batch and (len(batch) == self.batch_size or is_heavy):
-                yield batch
-                batch = []
-            batch.append(row)
-        if batch:
-            yield batch
-
     def _prepared(
         self, batches: Sequence[list[int]], texts: Sequence[str], role: Role
     ) -> Iterator[tuple[list[int], Any]]:
@@ -385,23 +345,6 @@ class EmbeddingFunction(ABC):
             row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
             raise EmbeddingError(f"{self.name} returned NaN or infinity for the text {texts[row][:80]!r}")
         return array
-
-    def content_tokens(self, role: Role) -> int | None:
-        """How many tokens of a text's own are read: the limit less special tokens and prompt.
-
-        :param role: whose prompt is counted.
-        :return: None where there is no limit, or nothing to count with.
-        """
-        if self.max_tokens is None or self.tokeniser is None:
-            return None
-        return self.max_tokens - self.tokeniser.special_tokens - self.prompt_tokens(role)
-
-    def _lengths(self, texts: Sequence[str], role: Role) -> list[int]:
-        """Length of each text, in tokens where they can be counted."""
-        if self.content_tokens(role) is None or self.tokeniser is None:
-            return [len(text) for text in texts]
-        encode = self.tokeniser.encode_batch  # an encoding takes far more memory than its text
-        return [len(encoding) for some in batched(texts, _COUNTED_AT_ONCE) for encoding in encode(some)]
 
 
 def _check_texts(texts: Sequence[str]) -> None:
