@@ -105,9 +105,8 @@ class Output:
     def info(self, info: IndexInfo) -> None:
         """What the index holds."""
         if self._as_json:
-            settings = info.manifest.model_dump(
-                mode="json", exclude={"embedding": {"canaries"}, "sparse": {"canaries"}}
-            )
+            without = {name: {"canaries"} for name in ("embedding", "sparse")}
+            settings = info.manifest.model_dump(mode="json", exclude=without)
             self._print_json({**asdict(info), "manifest": settings})
             return
         manifest = info.manifest
@@ -120,11 +119,7 @@ class Output:
             "embedding": f"{info.embedding}, {info.dimension} dimensions",
             "chunker": _chunker_text(manifest),
             "keyword leg": _keyword_text(manifest),
-            **(
-                {}
-                if manifest.sparse is None
-                else {"sparse leg": f"{info.sparse}, {manifest.sparse.vocabulary:,} terms"}
-            ),
+            "sparse leg": f"{info.sparse}, {manifest.sparse.vocabulary:,} terms" if manifest.sparse else "none",
             "filter fields": ", ".join(f"{k} ({v})" for k, v in manifest.filter_fields.items()) or "none",
             "made with": f"hybrid-retriever {manifest.created_with}",
         }

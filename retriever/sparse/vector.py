@@ -68,8 +68,12 @@ class SparseVector:
 
         :param other: of the same model.
         """
-        _, mine, theirs = np.intersect1d(self.indices, other.indices, assume_unique=True, return_indices=True)
-        return float(self.weights[mine].astype(np.float64) @ other.weights[theirs].astype(np.float64))
+        if not len(self):
+            return 0.0
+        places = np.minimum(np.searchsorted(self.indices, other.indices), len(self) - 1)
+        shared = self.indices[places] == other.indices
+        mine, theirs = self.weights[places[shared]], other.weights[shared]
+        return float(mine.astype(np.float64) @ theirs.astype(np.float64))
 
     def cosine(self, other: SparseVector) -> float:
         """The dot product of both at length 1; 1 where both are empty, 0 where one is.
