@@ -25,7 +25,10 @@ _HOME = {
     "CountingEmbedding": "embeddings",
     "chroma_server": "servers",
 }
-_ASSERTING = ("contract", "filtering", "lifecycle", "load", "machine", "oracle", "records", "searching", "writing")
+_ASSERTING = (
+    *("contract", "filtering", "lifecycle", "load", "machine", "oracle", "records", "searching", "sparse"),
+    "writing",
+)
 
 __all__ = sorted(_HOME)
 
