@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from retriever.report import IndexReport as IndexReport
     from retriever.report import Problem as Problem
     from retriever.retriever import Retriever as Retriever
+    from retriever.sparse import SparseFunction as SparseFunction
+    from retriever.sparse import SparseVector as SparseVector
     from retriever.types import Chunk as Chunk
     from retriever.types import Document as Document
     from retriever.types import Hit as Hit
@@ -79,6 +81,7 @@ _HOMES = {
     "repairing": ("RepairReport", "repair_index"),
     "report": ("IndexReport", "Problem"),
     "retriever": ("Retriever",),
+    "sparse": ("SparseFunction", "SparseVector"),
     "types": ("Chunk", "Document", "Hit", "Leg"),
     "verifying": ("VerifyReport",),
 }

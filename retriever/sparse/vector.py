@@ -36,6 +36,7 @@ class SparseVector:
             raise InvalidInput("the indices of a sparse vector are distinct and ascending")
         if not (np.isfinite(self.weights).all() and (self.weights > 0).all()):
             raise InvalidInput("the weights of a sparse vector are finite and above 0")
+        self.indices.flags.writeable = self.weights.flags.writeable = False  # stores hand out what they hold
 
     @classmethod
     def of(cls, indices: ArrayLike, weights: ArrayLike) -> SparseVector:
