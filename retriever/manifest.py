@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
@@ -47,8 +48,18 @@ class EmbeddingManifest(_Model):
 class SparseCanary(_Model):
     """A learned sparse vector of a test text."""
 
-    indices: list[int]
-    weights: list[float]
+    indices: list[Annotated[int, Field(ge=0, lt=2**32)]]
+    """Ascending."""
+    weights: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+    """One for each index."""
+
+    @field_validator("weights")
+    @classmethod
+    def _fitting(cls, weights: list[float], info: ValidationInfo) -> list[float]:
+        indices = info.data.get("indices", [])
+        if len(weights) != len(indices) or any(a >= b for a, b in pairwise(indices)):
+            raise ValueError("a sparse canary has ascending indices, and a weight for each")
+        return weights
 
 
 class SparseManifest(_Model):

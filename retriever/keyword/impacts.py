@@ -28,7 +28,7 @@ def unit_for(weights: Iterable[float]) -> float:
 
     :param weights: of documents, above 0.
     """
-    heaviest = max(weights, default=1.0)
+    heaviest = max(2.0**-126, max(weights, default=1.0))
     return 2.0 ** (math.floor(math.log2(heaviest)) + 1 - _BITS_USED)
 
 

@@ -371,6 +371,33 @@ def test_without_a_fault_none_is_found(test):
     run(MemoryStore, test)
 
 
+class WithoutSparse:
+    """A third party's store, which has never heard of learned sparse vectors."""
+
+    def __init__(self, name=""):
+        self._inner = MemoryStore(name)
+
+    def __getattr__(self, name):
+        if name == "sparse_vectors":
+            raise AttributeError(name)
+        return getattr(self._inner, name)
+
+
+def test_a_store_without_learned_sparse_vectors_says_so():
+    class Judged(StoreContract):
+        cannot_reopen = "in memory"
+        no_sparse = "not yet"
+        most_examples = 50
+
+    fixture = StoreContract.sparse_store.__wrapped__
+    with pytest.raises(pytest.xfail.Exception, match="not yet"):
+        fixture(Judged(), WithoutSparse)
+    with pytest.raises(AssertionError, match="take no_sparse away"):
+        fixture(Judged(), MemoryStore)
+    with generating():
+        Judged().test_random_histories(WithoutSparse)
+
+
 def run(store_class, test):
     """Call a test of the contract as pytest would."""
 

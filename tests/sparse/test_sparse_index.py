@@ -12,12 +12,13 @@ from retriever import (
     Document,
     IndexMismatch,
     InvalidInput,
+    ManifestUnreadable,
     Retriever,
     copy_index,
     repair_index,
 )
 from retriever.filters import parse_filter
-from retriever.manifest import Manifest
+from retriever.manifest import Manifest, parse_manifest
 from retriever.memory import MemoryStore
 from retriever.sparse import SparseConfig, SparseVector
 from retriever.stores import KeepsSparse
@@ -353,6 +354,22 @@ def test_the_manifest_goes_through_json(exact):
     manifest = exact.manifest
     assert Manifest.model_validate_json(manifest.model_dump_json()) == manifest
     assert [len(canary.indices) for canary in manifest.sparse.canaries]
+
+
+@pytest.mark.parametrize(
+    "canary",
+    [
+        {"indices": [2, 1], "weights": [1, 1]},
+        {"indices": [1], "weights": [1, 2]},
+        {"indices": [1], "weights": [0]},
+        {"indices": [2**32], "weights": [1]},
+    ],
+)
+def test_damaged_canaries_are_found_when_the_manifest_is_read(exact, canary):
+    facts = exact.manifest.model_dump()
+    facts["sparse"]["canaries"][1] = canary
+    with pytest.raises(ManifestUnreadable, match="damaged at 'sparse.canaries.1"):
+        parse_manifest(json.dumps(facts), "x")
 
 
 def test_filters_reach_the_leg_by_itself(exact):
