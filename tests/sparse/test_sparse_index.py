@@ -368,7 +368,7 @@ def test_the_manifest_goes_through_json(exact):
 def test_damaged_canaries_are_found_when_the_manifest_is_read(exact, canary):
     facts = exact.manifest.model_dump()
     facts["sparse"]["canaries"][1] = canary
-    with pytest.raises(ManifestUnreadable, match="damaged at 'sparse.canaries.1"):
+    with pytest.raises(ManifestUnreadable, match=r"damaged at 'sparse\.canaries\.1"):
         parse_manifest(json.dumps(facts), "x")
 
 
