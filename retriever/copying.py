@@ -191,22 +191,25 @@ class _Copy:
         )
 
     def _calibration(self, manifest: Manifest, analyser: Analyser) -> Calibration | None:
-        """The source's, which a new model may know other words of; measured where a collection was only attached.
+        """The source's, which new models may know other words of; measured where a collection was only attached.
 
         Terms are counted anew and written with it, so it is complete, whatever befell the source.
         """
         calibration = manifest.calibration
-        if calibration is not None and self._embedding is None:
+        if calibration is not None and self._embedding is None and self._sparse is None:
             return calibration.model_copy(update={"complete": True})
         head = islice(self._source.entries(), CALIBRATION_CHUNKS)
         keys = [self._source.key(entry.chunk_id) for entry in head]
         if not keys:
             return None
-        rate = 0.0 if self._embedding is None else unknown_rate(self._source, keys, self._embedding)
-        if calibration is not None:
-            return calibration.model_copy(update={"unknown_rate": rate, "complete": True})
-        texts = (chunk.text for page in batched(keys, BATCH) for chunk in self._source.fetch(page).values())
-        return calibrate(texts, analyser, rate)
+        if calibration is None:
+            texts = (chunk.text for page in batched(keys, BATCH) for chunk in self._source.fetch(page).values())
+            calibration = calibrate(texts, analyser, 0.0)
+        readers = {"unknown_rate": self._embedding, "sparse_unknown_rate": self._sparse}
+        rates = {
+            name: unknown_rate(self._source, keys, reader) for name, reader in readers.items() if reader is not None
+        }
+        return calibration.model_copy(update={**rates, "complete": True})
 
     def _copy_page(self, page: list[Entry], there: dict[str, str], analyser: Analyser) -> None:
         wanted = [entry for entry in page if there.pop(entry.chunk_id, None) != entry.hash]

@@ -37,6 +37,17 @@ def keyword_weight(unknown_rate: float) -> float:
     return 1 / (1 + 0.8 * (1 - unknown_rate) ** 3)
 
 
+def sparse_weight(unknown_rate: float) -> float:
+    """The sparse leg's part of what it shares with the keyword leg where none is asked for: half of it at most.
+
+    ``(1 - u)³ / 2``, so that a model that cannot read the corpus has no say: by analogy with :func:`keyword_weight`, and
+    not measured.
+
+    :param unknown_rate: share of the corpus' tokens that the sparse model's tokeniser does not know, from 0 to 1.
+    """
+    return (1 - unknown_rate) ** 3 / 2
+
+
 def leg_weights(lexical: float, sparse: float) -> dict[str, float]:
     """The shares of the three legs; they add up to 1.
 

@@ -23,7 +23,7 @@ from retriever.filters import And, Compare, Filter, Reserved, matching
 from retriever.keyword.analyser import Analyser
 from retriever.loading import Unloaded
 from retriever.planning import ChunkedDocument, Plan, check_document, make_chunks, make_plan, qualified_id
-from retriever.recalibrating import calibrate, drift_notes, recalibrate
+from retriever.recalibrating import calibrate, drift_notes, recalibrate, unknown_among
 from retriever.report import IndexReport, Problem
 from retriever.sparse import SparseFunction, SparseVector
 from retriever.stores import Record, Store
@@ -208,7 +208,11 @@ class IndexRun:
             chunks = (chunk for window in head for document in window for chunk in document.chunks)
             with self.report.timed("plan"):
                 rate = self._unknown / max(1, self.report.tokens)
-                calibration = calibrate((chunk.text for chunk in chunks), self._parts.analyser, rate)
+                texts = [chunk.text for chunk in chunks]
+                calibration = calibrate(texts, self._parts.analyser, rate)
+                if self._parts.sparse is not None:
+                    rate = unknown_among(texts, self._parts.sparse)
+                    calibration = calibration.model_copy(update={"sparse_unknown_rate": rate})
                 self._parts.store.write_manifest(manifest.model_copy(update={"calibration": calibration}))
         return chain(head, windows)
 
@@ -226,7 +230,8 @@ class IndexRun:
         if calibration.complete and (calibration.chunks >= CALIBRATION_CHUNKS or count < 2 * calibration.chunks):
             return
         with self.report.timed("store"):
-            recalibrate(self._parts.store, manifest, self._parts.embedding, self._parts.analyser)
+            parts = self._parts
+            recalibrate(parts.store, manifest, parts.embedding, parts.analyser, parts.sparse)
 
     def _apply(self, window: Sequence[ChunkedDocument]) -> None:
         with self.report.timed("plan"):

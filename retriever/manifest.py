@@ -89,6 +89,8 @@ class Calibration(_Model):
     """Terms a chunk, for BM25's length normalisation."""
     unknown_rate: float = Field(ge=0, le=1)
     """Share of tokens that the embedding function's tokeniser does not know, from 0 to 1."""
+    sparse_unknown_rate: float = Field(default=0.0, ge=0, le=1)
+    """The same of the learned sparse model's tokeniser."""
     complete: bool = True
     """False while stored weights are being rewritten for a new average length."""
 

@@ -18,7 +18,7 @@ from retriever.chunking import ChunkerConfig, make_chunker
 from retriever.embedding import EmbeddingFunction, EmbeddingInput, resolve_embedding
 from retriever.errors import InvalidInput, StoreNotFound
 from retriever.filters import And, Filter, FilterInput, Reserved, matches, matching, parse_filter
-from retriever.fusion import Method, keyword_weight
+from retriever.fusion import Method, keyword_weight, sparse_weight
 from retriever.identity import (
     add_filter_fields,
     check_settings,
@@ -266,7 +266,8 @@ class Retriever:
         :param fusion: ``relative`` adds the legs' scores, each stretched to 0 … 1; ``rrf`` adds reciprocal ranks.
         :param keyword_weight: share of the keyword leg, from 0 to 1. By default by how much of the corpus the model
             can read, see :func:`retriever.fusion.keyword_weight`. A learned sparse model's leg is part of it.
-        :param sparse_weight: the learned sparse model's part of that share, from 0 to 1; half of it by default.
+        :param sparse_weight: the learned sparse model's part of that share, from 0 to 1. By default half of it, and less
+            where that model cannot read the corpus, see :func:`retriever.fusion.sparse_weight`.
         :param min_cosine: leave out what is less similar to the query than this raw cosine, from -1 to 1.
         :param rerank: a reranker, which reads the best candidates together with the query and orders them anew; or
             the name of one: a cross-encoder by hub name or folder, or ``late-interaction:NAME``.
@@ -394,7 +395,7 @@ class Retriever:
         interrupted, ``verify`` says so; run it again.
         """
         with self._exclusively():
-            return recalibrate(self._store, self.manifest, self.embedding, self._analyser)
+            return recalibrate(self._store, self.manifest, self.embedding, self._analyser, self.sparse)
 
     def close(self) -> None:
         """Let go of the store. The next call opens it again."""
@@ -434,11 +435,13 @@ class Retriever:
                     self._manifest = self._store.read_manifest() or self._manifest
 
     def _options(self, k: int, settings: SearchSettings) -> SearchOptions:
-        calibration = self.manifest.calibration
         manifest = self.manifest
+        unknown = (0.0, 0.0)
+        if manifest.calibration is not None:
+            unknown = manifest.calibration.unknown_rate, manifest.calibration.sparse_unknown_rate
         has = {"semantic": True, "keyword": manifest.keyword, "sparse": manifest.sparse is not None}
         legs = tuple(name for name, there in has.items() if there)
-        return SearchOptions.make(k, settings, keyword_weight(calibration.unknown_rate if calibration else 0.0), legs)
+        return SearchOptions.make(k, settings, keyword_weight(unknown[0]), legs, sparse_weight(unknown[1]))
 
 
 def _ids(given: Sequence[str], what: str) -> list[str]:

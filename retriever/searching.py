@@ -25,9 +25,6 @@ DEPTH = 200
 MOST_DEPTH = 100_000
 RERANK_DEPTH = 50
 """Candidates that a reranker reads, by default."""
-SPARSE_WEIGHT = 0.5
-"""The sparse leg's part of what it shares with the keyword leg, by default."""
-
 LEGS = ("semantic", "keyword")
 """Of an index without a learned sparse model."""
 
@@ -108,7 +105,12 @@ class SearchOptions:
 
     @classmethod
     def make(
-        cls, k: int, settings: SearchSettings, default_weight: float, legs: tuple[str, ...] = LEGS
+        cls,
+        k: int,
+        settings: SearchSettings,
+        default_weight: float,
+        legs: tuple[str, ...] = LEGS,
+        sparse_weight: float = 0.5,
     ) -> SearchOptions:
         """Options from what a caller wrote.
 
@@ -116,6 +118,7 @@ class SearchOptions:
         :param settings: keyword arguments.
         :param default_weight: of the keyword leg, where the caller gives none.
         :param legs: that the index has.
+        :param sparse_weight: of the sparse leg, where the caller gives none and there is a keyword leg.
         :raises InvalidInput: naming an argument that there is not, or that is out of range.
         :raises FilterError: for a filter that does not parse.
         """
@@ -134,7 +137,7 @@ class SearchOptions:
             mmr=settings.get("mmr"),
             rerank=None if (reranker := settings.get("rerank")) is None else resolve_reranker(reranker),
             rerank_depth=settings.get("rerank_depth", RERANK_DEPTH),
-            sparse_weight=_sparse_weight(settings.get("sparse_weight"), legs),
+            sparse_weight=_sparse_weight(settings.get("sparse_weight"), sparse_weight, legs),
             legs=legs,
         )
 
@@ -154,10 +157,10 @@ class SearchOptions:
         return "sparse" in self.searched
 
 
-def _sparse_weight(given: float | None, legs: tuple[str, ...]) -> float:
+def _sparse_weight(given: float | None, default: float, legs: tuple[str, ...]) -> float:
     """Of what keyword and sparse leg have together; all of it where only one of them is there."""
     if "sparse" in legs and "keyword" in legs:
-        return SPARSE_WEIGHT if given is None else given
+        return default if given is None else given
     _check(
         given is None,
         f"sparse_weight divides between a keyword and a sparse leg, and this index has only {' and '.join(legs)}: "

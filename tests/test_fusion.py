@@ -13,6 +13,7 @@ from retriever.fusion import (
     leg_weights,
     reciprocal_ranks,
     relative_scores,
+    sparse_weight,
 )
 
 METHODS = ["relative", "rrf"]
@@ -134,6 +135,13 @@ def test_the_default_weight_rises_with_unknown_words(one, other):
 
 
 shares = st.floats(0, 1) | st.sampled_from([0.0, 0.5, 1.0])
+
+
+@given(shares, shares)
+def test_a_sparse_model_that_cannot_read_has_no_say(one, other):
+    low, high = sorted([one, other])
+    assert (sparse_weight(0), sparse_weight(1)) == (0.5, 0)
+    assert 0 <= sparse_weight(high) <= sparse_weight(low) <= 0.5
 
 
 @given(shares, shares)

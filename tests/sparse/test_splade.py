@@ -7,7 +7,17 @@ import warnings
 import numpy as np
 import pytest
 
-from retriever import ConfigurationError, EmbeddingError, IndexMismatch, InvalidInput, ModelNotFound, Retriever
+from retriever import (
+    ConfigurationError,
+    Document,
+    EmbeddingError,
+    IndexMismatch,
+    InvalidInput,
+    MemoryStore,
+    ModelNotFound,
+    Retriever,
+    copy_index,
+)
 from retriever.embedding.base import TruncationWarning
 from retriever.registry import register
 from retriever.sparse import SparseFunction, SparseVector, resolve_sparse
@@ -188,6 +198,19 @@ def test_an_index_opens_by_its_address_and_refuses_others(splade, copied, tmp_pa
     shutil.rmtree(folder)
     with Retriever.open(place) as r, pytest.raises(ModelNotFound):
         _ = r.sparse
+
+
+def test_a_model_that_cannot_read_the_corpus_has_no_say(splade):
+    """Its vocabulary is English: the keyword leg keeps what the two would divide."""
+    r = Retriever.open("memory:", embedding="hashed", sparse=make(splade))
+    r.index([Document("a", "签名密钥每九十天轮换一次。"), Document("b", "面粉、糖和鸡蛋。")])
+    assert r.manifest.calibration.sparse_unknown_rate == 1
+    assert [h.score for h in r.search("密钥")] == [h.score for h in r.search("密钥", sparse_weight=0.0)]
+    copied = MemoryStore("copied")
+    english = Retriever.open("memory:", embedding="hashed")
+    english.index([Document("a", "rotate the key every day"), Document("b", "flour egg")])
+    copy_index(english.store, copied, sparse=make(splade))
+    assert copied.read_manifest().calibration.sparse_unknown_rate == 0
 
 
 class Broken(SparseFunction):
