@@ -40,8 +40,8 @@ def keyword_weight(unknown_rate: float) -> float:
 def sparse_weight(unknown_rate: float) -> float:
     """The sparse leg's part of what it shares with the keyword leg where none is asked for: half of it at most.
 
-    ``(1 - u)³ / 2``, so that a model that cannot read the corpus has no say: by analogy with :func:`keyword_weight`, and
-    not measured.
+    ``(1 - u)³ / 2``, so that a model that cannot read the corpus has no say: by analogy with :func:`keyword_weight`,
+    and not measured.
 
     :param unknown_rate: share of the corpus' tokens that the sparse model's tokeniser does not know, from 0 to 1.
     """

@@ -266,8 +266,8 @@ class Retriever:
         :param fusion: ``relative`` adds the legs' scores, each stretched to 0 … 1; ``rrf`` adds reciprocal ranks.
         :param keyword_weight: share of the keyword leg, from 0 to 1. By default by how much of the corpus the model
             can read, see :func:`retriever.fusion.keyword_weight`. A learned sparse model's leg is part of it.
-        :param sparse_weight: the learned sparse model's part of that share, from 0 to 1. By default half of it, and less
-            where that model cannot read the corpus, see :func:`retriever.fusion.sparse_weight`.
+        :param sparse_weight: the learned sparse model's part of that share, from 0 to 1. By default half of it, and
+            less where that model cannot read the corpus, see :func:`retriever.fusion.sparse_weight`.
         :param min_cosine: leave out what is less similar to the query than this raw cosine, from -1 to 1.
         :param rerank: a reranker, which reads the best candidates together with the query and orders them anew; or
             the name of one: a cross-encoder by hub name or folder, or ``late-interaction:NAME``.
