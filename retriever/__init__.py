@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from retriever.loading import Unloaded as Unloaded
     from retriever.loading import load as load
     from retriever.memory import MemoryStore as MemoryStore
+    from retriever.pictures import Picture as Picture
     from retriever.repairing import RepairReport as RepairReport
     from retriever.repairing import repair_index as repair_index
     from retriever.report import IndexReport as IndexReport
@@ -78,6 +79,7 @@ _HOMES = {
     "info": ("IndexInfo",),
     "loading": ("Unloaded", "load"),
     "memory": ("MemoryStore",),
+    "pictures": ("Picture",),
     "repairing": ("RepairReport", "repair_index"),
     "report": ("IndexReport", "Problem"),
     "retriever": ("Retriever",),

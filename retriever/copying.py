@@ -17,6 +17,7 @@ from retriever.indexing import BATCH, CALIBRATION_CHUNKS
 from retriever.keyword.analyser import Analyser
 from retriever.manifest import Calibration, Manifest
 from retriever.opening import PathInput, resolve_store
+from retriever.pictures import is_picture
 from retriever.recalibrating import calibrate, unknown_rate
 from retriever.sparse import SparseFunction, SparseInput, SparseVector, resolve_sparse
 from retriever.sparse.recorded import (
@@ -28,6 +29,7 @@ from retriever.sparse.recorded import (
 )
 from retriever.stores import Entry, Record, Store
 from retriever.types import Chunk, FloatVector
+from retriever.vectors import embed_chunks
 
 
 @dataclass(slots=True)
@@ -43,13 +45,14 @@ class CopyReport:
     extra: int = 0
     """In the target but not in the source; they were left alone."""
     lost: int = 0
-    """Not copied, because the source could not give their text or their vector."""
+    """Not copied, because the source could not give their text or their vector; or the picture that they are, which is
+    read again from its file where it is to be embedded."""
     refused: int = 0
     """Not copied, because the target does not take them, for example for their size."""
     truncated: int = 0
     """Copied with a new embedding function, or learned sparse model, that does not read their ends."""
     problems: list[str] = field(default_factory=list)
-    """What the target said of those that it refused; each names them."""
+    """What the target said of those that it refused, and why pictures could not be embedded; each names them."""
 
 
 CopyProgress = Callable[[CopyReport], None]
@@ -214,11 +217,13 @@ class _Copy:
     def _copy_page(self, page: list[Entry], there: dict[str, str], analyser: Analyser) -> None:
         wanted = [entry for entry in page if there.pop(entry.chunk_id, None) != entry.hash]
         chunks = list(self._source.fetch([self._source.key(entry.chunk_id) for entry in wanted]).values())
-        vectors, sparse = self._vectors(chunks), self._sparse_vectors(chunks)
+        vectors = self._vectors(chunks)
+        chunks = [chunk for chunk in chunks if chunk.id in vectors]
+        sparse = self._sparse_vectors(chunks)
         records = [
             Record(c, vectors[c.id], analyser.terms(c.text) if self._manifest.keyword else {}, sparse[c.id])
             for c in chunks
-            if c.id in vectors and c.id in sparse
+            if c.id in sparse
         ]
         refused = self._write(records)
         self._report.chunks += len(page)
@@ -242,12 +247,13 @@ class _Copy:
             keys = {self._source.key(chunk.id): chunk.id for chunk in chunks}
             return {keys[key]: vector for key, vector in self._source.vectors(list(keys)).items()}
         room, tokeniser = self._embedding.content_tokens("document"), self._embedding.tokeniser
-        texts = list(dict.fromkeys(chunk.text for chunk in chunks))
         if room is not None and tokeniser is not None:
+            texts = list(dict.fromkeys(chunk.text for chunk in chunks if not is_picture(chunk.metadata)))
             long = {t for t, e in zip(texts, tokeniser.encode_batch(texts), strict=True) if len(e) > room}
-            self._report.truncated += sum(chunk.text in long for chunk in chunks)
-        vectors = dict(zip(texts, self._embedding.embed_documents(texts, warn=False), strict=True)) if texts else {}
-        return {chunk.id: vectors[chunk.text] for chunk in chunks}
+            self._report.truncated += sum(chunk.text in long and not is_picture(chunk.metadata) for chunk in chunks)
+        made = embed_chunks(self._embedding, chunks)
+        self._report.problems += [f"{c.document_id}: {made.problems[c.id]}" for c in chunks if c.id in made.problems]
+        return made.vectors
 
     def _sparse_vectors(self, chunks: list[Chunk]) -> Mapping[str, SparseVector | None]:
         """By chunk id; None for each where there is no learned sparse model."""

@@ -35,7 +35,8 @@ class EmbeddingManifest(_Model):
     """What makes vectors comparable: two functions with equal fingerprints give the same vectors."""
     dimension: int = Field(gt=0)
     canaries: list[list[float]]
-    """Vectors of :data:`retriever.embedding.base.CANARIES`, to notice a model that changed under its name."""
+    """Vectors of :data:`retriever.embedding.base.CANARIES`, to notice a model that changed under its name; then that of
+    a picture, where the function reads pictures."""
 
     @field_validator("canaries")
     @classmethod

@@ -11,9 +11,11 @@ from retriever.embedding.reading import ReadsTokens
 from retriever.errors import InvalidInput
 from retriever.keyword.analyser import Analyser
 from retriever.manifest import Calibration, Manifest
+from retriever.pictures import is_picture
 from retriever.sparse import SparseFunction
 from retriever.sparse.recorded import stored_sparse
 from retriever.stores import Record, Store
+from retriever.types import Chunk
 
 PAGE = 256
 SURVEY = 2_000
@@ -107,23 +109,26 @@ def calibrate_attached(store: Store, manifest: Manifest, embedding: EmbeddingFun
 def unknown_rate(store: Store, keys: Sequence[str], reader: ReadsTokens) -> float:
     """Share of the tokens of some chunks that a model does not know, from 0 to 1.
 
+    Words that are known of a picture are not what is embedded, and do not count.
+
     :param store: that holds the chunks.
     :param keys: of the chunks.
     :param reader: an embedding function or a learned sparse model.
     """
-    return unknown_among((chunk.text for page in batched(keys, PAGE) for chunk in store.fetch(page).values()), reader)
+    return unknown_among((chunk for page in batched(keys, PAGE) for chunk in store.fetch(page).values()), reader)
 
 
-def unknown_among(texts: Iterable[str], reader: ReadsTokens) -> float:
-    """Share of the tokens of some texts that a model does not know, from 0 to 1.
+def unknown_among(chunks: Iterable[Chunk], reader: ReadsTokens) -> float:
+    """Share of the tokens of some chunks that a model does not know, from 0 to 1; as :func:`unknown_rate`.
 
-    :param texts: any number.
+    :param chunks: any number.
     :param reader: whose tokeniser counts; 0 where it has none, or knows all.
     """
     tokeniser = reader.tokeniser
     if tokeniser is None or tokeniser.unknown_id is None:
         return 0.0
     tokens = unknown = 0
+    texts = (chunk.text for chunk in chunks if not is_picture(chunk.metadata))
     for page in batched(texts, PAGE):
         for encoding in tokeniser.encode_batch(page):
             tokens += len(encoding)

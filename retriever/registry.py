@@ -36,6 +36,7 @@ _EXTRA_OF_MODULE = {
     "torch": "sentence-transformers",
     "transformers": "sentence-transformers",
     "huggingface_hub": "sentence-transformers",
+    "PIL": "images",
     "openvino": "openvino",
     "nncf": "openvino",
     "onnx": "onnx",

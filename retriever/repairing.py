@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -21,6 +21,7 @@ from retriever.sparse import SparseFunction, SparseVector
 from retriever.sparse.recorded import resolve_recorded_sparse, verify_sparse_canaries
 from retriever.stores import Record, Store
 from retriever.types import Chunk, FloatVector
+from retriever.vectors import ChunkVectors, embed_chunks
 
 
 class Salvaged(NamedTuple):
@@ -83,6 +84,9 @@ class RepairReport:
     """Read from the files and in the index now."""
     embedded: int = 0
     """Of these, embedded again because their vectors were lost."""
+    lost: list[str] = field(default_factory=list)
+    """Pictures whose vectors are lost and whose files could not be read again, each with the reason: they are not in
+    the index."""
 
 
 RepairProgress = Callable[[RepairReport], None]
@@ -154,8 +158,7 @@ class _Rebuilding:
             lacking = [
                 salvaged for salvaged in batch if there.pop(salvaged.chunk.id, "") != record_hash(salvaged.chunk)
             ]
-            self._write(lacking)
-            self._report.chunks += len(batch)
+            self._report.chunks += len(batch) - self._write(lacking)
             self._progress(self._report)
         self._target.delete(list(there))
 
@@ -168,22 +171,27 @@ class _Rebuilding:
         self._target.create(self._salvage.manifest)
         return {}
 
-    def _write(self, batch: Sequence[Salvaged]) -> None:
-        lost = list(dict.fromkeys(chunk.text for chunk, vector, _ in batch if vector is None))
-        fresh = dict(zip(lost, self._embedding.embed_documents(lost, warn=False), strict=True)) if lost else {}
-        encoded = self._encoded(batch)
-        self._report.embedded += sum(vector is None for _, vector, _ in batch)
+    def _write(self, batch: Sequence[Salvaged]) -> int:
+        """Says how many could not be embedded again."""
+        lost = [chunk for chunk, vector, _ in batch if vector is None]
+        made = embed_chunks(self._embedding, lost) if lost else ChunkVectors()
+        self._report.embedded += len(made.vectors)
+        self._report.lost += [f"{c.document_id}: {made.problems[c.id]}" for c in lost if c.id in made.problems]
+        vectors = made.vectors | {chunk.id: vector for chunk, vector, _ in batch if vector is not None}
+        there = [salvaged for salvaged in batch if salvaged.chunk.id in vectors]
+        encoded = self._encoded(there)
         self._target.upsert(
             [
                 Record(
                     chunk,
-                    fresh[chunk.text] if vector is None else vector,
+                    vectors[chunk.id],
                     self._analyser.terms(chunk.text) if self._salvage.manifest.keyword else {},
                     encoded.get(chunk.text) if sparse is None else sparse,
                 )
-                for chunk, vector, sparse in batch
+                for chunk, _, sparse in there
             ]
         )
+        return len(made.problems)
 
     def _encoded(self, batch: Sequence[Salvaged]) -> dict[str, SparseVector]:
         """What is lost of the learned sparse vectors, by text."""

@@ -201,7 +201,7 @@ class Retriever:
         if isinstance(what, str | os.PathLike):
             path = Path(what)
             name = source_of(path, source)
-            items = load(path)
+            items = load(path, images=self.embedding.reads_images)
             pruning, file = prune is not False, None if path.is_dir() else path.name
         else:
             items, name, pruning, file = stream(what), check_source(source or ""), bool(prune), None

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from retriever.pictures import Picture
 
 Scalar = str | int | float | bool
 """One metadata value. A ``bool`` is never a number; ``1`` equals ``1.0``."""
@@ -31,16 +34,18 @@ Mode = Literal["hybrid", "semantic", "keyword", "sparse"]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text to be indexed.
+    """A text to be indexed, or a picture.
 
     :param id: unique within its source; for files the path relative to the indexed root, with ``/``.
-    :param text: the text that chunks and spans refer to.
+    :param text: the text that chunks and spans refer to; what is known in words of a picture, perhaps nothing.
     :param metadata: flat; copied to every chunk of the document.
+    :param picture: what is embedded instead of the text, by a function that reads pictures; never cut.
     """
 
     id: str
     text: str
     metadata: Metadata = field(default_factory=dict)
+    picture: Picture | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from retriever.sparse import SparseFunction
 from retriever.sparse.recorded import stored_sparse
 from retriever.stores import Entry, Query, Store
 from retriever.types import Chunk
+from retriever.vectors import embed_chunks
 
 PAGE = 256
 SAMPLE = 50
@@ -36,7 +37,7 @@ class VerifyReport:
     documents: int = 0
     """Distinct documents among them."""
     sampled: int = 0
-    """Chunks that were embedded again."""
+    """Chunks that were embedded again; pictures only where their files are still there."""
     average_length: float = 0.0
     """Terms a chunk, over the whole index."""
     problems: list[str] = field(default_factory=list)
@@ -79,8 +80,7 @@ def verify(
                 sample.append(chunk)
             report.chunks += 1
     report.documents = len(documents)
-    report.sampled = len(sample)
-    report.problems += _check_count(store, report) + _check_vectors(store, embedding, sample)
+    report.problems += _check_count(store, report) + _check_vectors(store, embedding, sample, report)
     if sparse is not None:
         report.problems += _check_sparse(store, manifest, sparse, sample)
     report.average_length = terms / report.chunks if report.chunks else 0.0
@@ -109,7 +109,9 @@ def _check_count(store: Store, report: VerifyReport) -> list[str]:
     return [f"the store counts {count} records, its ledger has {report.chunks}: index the sources again"]
 
 
-def _check_vectors(store: Store, embedding: EmbeddingFunction, sample: Sequence[Chunk]) -> list[str]:
+def _check_vectors(
+    store: Store, embedding: EmbeddingFunction, sample: Sequence[Chunk], report: VerifyReport
+) -> list[str]:
     if not sample:
         return []
     vectors = store.vectors([store.key(chunk.id) for chunk in sample])
@@ -118,10 +120,15 @@ def _check_vectors(store: Store, embedding: EmbeddingFunction, sample: Sequence[
         for chunk in sample
         if store.key(chunk.id) not in vectors
     ]
-    sample = [chunk for chunk in sample if store.key(chunk.id) in vectors]
+    made = embed_chunks(embedding, [chunk for chunk in sample if store.key(chunk.id) in vectors], fresh=True)
+    sample = [chunk for chunk in sample if chunk.id in made.vectors]
+    report.sampled = len(sample)
+    if made.problems:
+        first = next(iter(made.problems.values()))
+        report.warnings.append(f"{len(made.problems)} pictures of the sample were not embedded again, as {first}")
     if not sample:
         return problems
-    fresh = embedding.embed_documents([chunk.text for chunk in sample], fresh=True)
+    fresh = np.stack([made.vectors[chunk.id] for chunk in sample])
     norms = np.linalg.norm(fresh, axis=1, keepdims=True)
     fresh = np.divide(fresh, norms, out=np.zeros_like(fresh), where=norms > 0)
     stored = np.stack([vectors[store.key(chunk.id)] for chunk in sample])

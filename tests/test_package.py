@@ -255,6 +255,7 @@ EXTRAS = [
     "langchain",
     "sentence-transformers",
     "files",
+    "images",
     "minilm",
     "words",
     "static",

@@ -218,6 +218,8 @@ def repair(store: StoreOption, as_json: JsonOption = False) -> None:
     with chunk_progress("repairing", hidden=as_json) as progress:
         report = repair_index(store, progress=lambda done: progress(done.chunks))
     Output(as_json).repaired(report, store)
+    if report.lost:
+        raise typer.Exit(3)
 
 
 @app.command("train-words")

@@ -97,6 +97,9 @@ class Output:
                 f"{len(report.near_empty):,} nearly empty · {len(report.unreadable):,} could not be loaded"
             )
         )
+        if report.pictures:
+            reads = "reads" if report.reads_images else "does not read: they are left out"
+            self._console.print(Text(f"{report.pictures:,} pictures, which {report.embedding} {reads}"))
         self._console.print(_scripts_table(report))
         if report.languages:
             spoken = ", ".join(f"{name} {count:,}" for name, count in report.languages.items())
@@ -174,7 +177,7 @@ class Output:
         if report.extra:
             self._console.print(Text(f"note: the target holds {report.extra:,} other chunks; they stay", "yellow"))
         if report.lost:
-            lost = f"not copied: {report.lost:,} chunks whose text or vector the source could not give; see retriever "
+            lost = f"not copied: {report.lost:,} chunks whose text, vector or picture could not be had; see retriever "
             self._console.print(Text(f"{lost}verify, and index its sources again", "red"))
         for problem in report.problems[:MOST_PROBLEMS]:
             self._console.print(Text(f"not copied: {problem}", "red"))
@@ -190,6 +193,8 @@ class Output:
                 f"{report.chunks:,} chunks rebuilt, {report.embedded:,} of them embedded again",
                 Text(f"in {store}", "dim"),
             )
+            for lost in report.lost[:MOST_PROBLEMS]:
+                self._console.print(Text(printable(f"lost: {lost}"), "red"))
 
     def destroyed(self, address: str) -> None:
         """That an index is gone."""

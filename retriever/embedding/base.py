@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property, partial
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,9 +19,16 @@ from retriever.embedding.cache import EmbeddingCache, default_cache, text_keys
 from retriever.embedding.parts import SPLITTING, split_texts, weighted_means
 from retriever.embedding.reading import ReadsTokens
 from retriever.embedding.reading import Role as Role
+from retriever.embedding.steps import PictureSteps, Steps, TextSteps, prepared
 from retriever.errors import ConfigurationError, EmbeddingError, InvalidInput
 from retriever.metadata import check_text
+from retriever.pictures import Picture, canary
 from retriever.types import FloatMatrix, FloatVector
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from retriever.pictures import PictureInput
 
 TooLong = Literal["warn", "error", "split"]
 """What becomes of a text that is longer than the model reads."""
@@ -33,8 +39,8 @@ CANARIES = (
     "检索增强生成先查找资料，再回答问题。",
     "0123456789",
 )
-"""Texts whose vectors are kept in the manifest: the first three as documents, the last as a query."""
-
+"""Texts whose vectors are kept in the manifest: the first three as documents, the last as a query. Where pictures are
+read, that of :func:`retriever.pictures.canary` follows."""
 
 _CHECKED_AT_ONCE = 1_024  # texts
 _KEPT_AT_ONCE = 8_192  # texts: what an error or a kill can cost of a long call
@@ -134,6 +140,33 @@ class EmbeddingFunction(ReadsTokens, ABC):
         del role
         return texts
 
+    @property
+    def reads_images(self) -> bool:
+        """Whether pictures get vectors of the same space as texts; by default where ``_embed_images`` is written."""
+        return type(self)._embed_images is not EmbeddingFunction._embed_images
+
+    def _embed_images(self, images: Sequence[Any]) -> ArrayLike:
+        """One vector for each picture, in order; written by functions that read pictures.
+
+        :param images: 1 to ``batch_size`` pictures as ``_prepare_image`` left them.
+        :return: numbers of shape ``(len(images), dimension)``.
+        """
+        raise InvalidInput(f"{self.name} reads no pictures: {len(images)} were given")
+
+    def _prepare_image(self, image: Image) -> Any:  # noqa: ANN401
+        """What ``_embed_images`` is given for a picture, by default all of it. May shrink it as the model does.
+
+        Called in another thread while ``_embed_images`` works on the batch before.
+
+        :param image: in RGB, turned as EXIF says.
+        """
+        return image
+
+    @property
+    def prepares(self) -> bool:
+        """Whether ``_prepare`` does anything: then it gets a thread of its own."""
+        return type(self)._prepare is not EmbeddingFunction._prepare
+
     @classmethod
     def from_name(cls, name: str) -> EmbeddingFunction:
         """Build one from the part of ``kind:name`` after the colon.
@@ -222,7 +255,51 @@ class EmbeddingFunction(ReadsTokens, ABC):
         Nor refused where the model reads less: they are not the user's texts.
         """
         documents = self._embed_all(CANARIES[:-1], "document", warn=False, fresh=True, refuse=False)
-        return np.concatenate([documents, self._embed_all(CANARIES[-1:], "query", False, True, refuse=False)])
+        queries = self._embed_all(CANARIES[-1:], "query", warn=False, fresh=True, refuse=False)
+        images = [self.embed_images([canary()], fresh=True)] if self.reads_images else []
+        return np.concatenate([documents, queries, *images])
+
+    def embed_images(self, images: Sequence[PictureInput], *, fresh: bool = False) -> FloatMatrix:
+        """Vectors of pictures, to be compared with those of texts: as documents, and as what is searched for.
+
+        :param images: paths, bytes of files, images of Pillow's, or pictures. Equal ones are embedded once.
+        :param fresh: take none from the cache.
+        :return: float32, shape ``(len(images), dimension)``.
+        :raises InvalidInput: naming a picture that cannot be read; or where this function reads none.
+        :raises EmbeddingError: where ``_embed_images`` returned something unusable.
+        """
+        if isinstance(images, str | bytes):
+            raise InvalidInput("a list of pictures is needed, not one of them")
+        pictures = [Picture.of(image) for image in images]
+        vectors, unreadable = self.embed_readable(pictures, fresh=fresh)
+        for error in unreadable.values():
+            raise error
+        result = np.empty((len(pictures), self.dimension), dtype=np.float32)
+        for row, picture in enumerate(pictures):
+            result[row] = vectors[picture.digest]
+        return result
+
+    def embed_readable(
+        self, pictures: Sequence[Picture], *, fresh: bool = False
+    ) -> tuple[dict[str, FloatVector], dict[str, InvalidInput]]:
+        """As :meth:`embed_images`, but a picture that cannot be read does not keep the others from it.
+
+        :param pictures: any number.
+        :param fresh: take none from the cache.
+        :return: by digest, the vectors; and what is wrong with the others.
+        """
+        if not self.reads_images:
+            raise InvalidInput(f"{self.name} reads no pictures: use a model that does, such as clip-ViT-B-32")
+        steps = PictureSteps(self, {picture.digest: picture for picture in pictures})
+        digests = list(dict.fromkeys(picture.digest for picture in pictures))
+        cache = default_cache() if self.is_cached and not fresh else None
+
+        def compute(some: Sequence[str]) -> FloatMatrix:
+            return self._in_batches(some, steps, [0] * len(some))  # no tokens
+
+        found = self._remembered(digests, "image", cache, compute, steps.unreadable)
+        vectors = {digest: row for digest, row in zip(digests, found, strict=True) if digest not in steps.unreadable}
+        return vectors, steps.unreadable
 
     def _embed_all(self, texts: Sequence[str], role: Role, warn: bool, fresh: bool, refuse: bool = True) -> FloatMatrix:
         if isinstance(texts, str):
@@ -233,7 +310,7 @@ class EmbeddingFunction(ReadsTokens, ABC):
         cache = default_cache() if self.is_cached and tells_length and not fresh else None
         cut: list[str] = []
         compute = partial(self._computed, role=role, cut=cut, refuse=refuse)
-        result = compute(unique) if cache is None else self._remembered(unique, role, cache, compute, cut)
+        result = self._remembered(unique, role, cache, compute, cut)
         if cut and warn:
             warnings.warn(
                 f"{self.name} reads {self.content_tokens(role)} tokens: the end of {len(cut)} of {len(texts)} {role} "
@@ -249,12 +326,17 @@ class EmbeddingFunction(ReadsTokens, ABC):
     def _remembered(
         self,
         texts: Sequence[str],
-        role: Role,
-        cache: EmbeddingCache,
+        role: Role | Literal["image"],
+        cache: EmbeddingCache | None,
         compute: Callable[[Sequence[str]], FloatMatrix],
-        cut: list[str],
+        cut: Collection[str],
     ) -> FloatMatrix:
-        """What the cache has is not computed again. Texts that were cut are not kept: each time is told of."""
+        """What the cache has is not computed again. Texts that were cut are not kept: each time is told of.
+
+        Pictures go by their digests.
+        """
+        if cache is None:
+            return compute(texts)
         result = np.empty((len(texts), self.dimension), dtype=np.float32)
         keys = text_keys(self.cache_identity, role, texts)
         for missing in batched(cache.find(keys, result), _KEPT_AT_ONCE):
@@ -270,7 +352,7 @@ class EmbeddingFunction(ReadsTokens, ABC):
         room = self.content_tokens(role)
         long = [row for row, length in enumerate(lengths) if room is not None and length > room]
         if not long:
-            return self._in_batches(texts, role, lengths)
+            return self._in_batches(texts, TextSteps(self, role), lengths)
         if self.config.too_long == "error" and refuse:
             first = long[0]
             raise InvalidInput(
@@ -280,7 +362,7 @@ class EmbeddingFunction(ReadsTokens, ABC):
         if self.config.too_long == "split":
             return self._in_parts(texts, role, lengths, set(long))
         cut += [texts[row] for row in long]
-        return self._in_batches(texts, role, lengths)
+        return self._in_batches(texts, TextSteps(self, role), lengths)
 
     def _in_parts(self, texts: Sequence[str], role: Role, lengths: Sequence[int], long: set[int]) -> FloatMatrix:
         """Long texts as the mean of their parts, weighted by tokens, and as long as the parts are on average."""
@@ -291,48 +373,32 @@ class EmbeddingFunction(ReadsTokens, ABC):
                 rows.append(row)
                 pieces.append(part)
                 tokens.append(length)
-        return weighted_means(self._in_batches(pieces, role, tokens), rows, tokens)
+        return weighted_means(self._in_batches(pieces, TextSteps(self, role), tokens), rows, tokens)
 
-    def _in_batches(self, texts: Sequence[str], role: Role, lengths: Sequence[int]) -> FloatMatrix:
+    def _in_batches(self, texts: Sequence[str], steps: Steps, lengths: Sequence[int]) -> FloatMatrix:
         """The longest first, so that batches are of like length and what needs most memory is met at once."""
         order = sorted(range(len(texts)), key=lambda i: -lengths[i])
         result = np.empty((len(texts), self.dimension), dtype=np.float32)
-        room = self.content_tokens(role)
-        read = lengths if room is None else [min(length, room) for length in lengths]  # the rest is cut off
+        read = lengths if steps.room is None else [min(length, steps.room) for length in lengths]  # the rest is cut off
         batches = list(self._batches(order, read))
-        for rows, vectors in self._embedded(batches, texts, role):
+        for rows, vectors in self._embedded(batches, texts, steps):
             result[rows] = self._checked(vectors, [texts[row] for row in rows])
         return result
 
     def _embedded(
-        self, batches: Sequence[list[int]], texts: Sequence[str], role: Role
+        self, batches: Sequence[list[int]], texts: Sequence[str], steps: Steps
     ) -> Iterator[tuple[list[int], ArrayLike]]:
-        for rows, prepared in self._prepared(batches, texts, role):
+        for rows, taken in prepared(batches, texts, steps):
             with nullcontext() if self.is_concurrent else self._embedding:
-                vectors = self._embed(prepared, role)
+                vectors = steps.embed(taken)
             yield rows, vectors
-
-    def _prepared(
-        self, batches: Sequence[list[int]], texts: Sequence[str], role: Role
-    ) -> Iterator[tuple[list[int], Any]]:
-        """Each batch with what ``_embed`` takes; the next one is made while the caller works on this one."""
-        if type(self)._prepare is EmbeddingFunction._prepare or len(batches) < 2:
-            yield from ((rows, self._prepare([texts[row] for row in rows], role)) for rows in batches)
-            return
-        with ThreadPoolExecutor(1, thread_name_prefix="retriever-prepare") as ahead:
-            coming = ahead.submit(self._prepare, [texts[row] for row in batches[0]], role)
-            for rows, following in zip(batches, [*batches[1:], []], strict=True):
-                prepared = coming.result()
-                if following:
-                    coming = ahead.submit(self._prepare, [texts[row] for row in following], role)
-                yield rows, prepared
 
     @property
     def _splitting(self) -> dict[str, str]:
         """What the fingerprint says of long texts: only their parts have other vectors."""
         return {"too_long": f"split {SPLITTING}"} if self.config.too_long == "split" else {}
 
-    def _checked(self, vectors: ArrayLike, texts: Sequence[str]) -> FloatMatrix:
+    def _checked(self, vectors: ArrayLike, texts: Sequence[str], what: str = "text") -> FloatMatrix:
         wanted = (len(texts), self.dimension)
         try:
             with np.errstate(over="ignore"):  # becomes infinity, which is refused below
@@ -343,7 +409,7 @@ class EmbeddingFunction(ReadsTokens, ABC):
             raise EmbeddingError(f"{self.name} returned an array of shape {array.shape} where {wanted} was due")
         if not np.isfinite(array).all():
             row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-            raise EmbeddingError(f"{self.name} returned NaN or infinity for the text {texts[row][:80]!r}")
+            raise EmbeddingError(f"{self.name} returned NaN or infinity for the {what} {texts[row][:80]!r}")
         return array
 
 

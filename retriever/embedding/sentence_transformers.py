@@ -16,8 +16,9 @@ from retriever.embedding.base import EmbeddingConfig, EmbeddingFunction, Role
 from retriever.embedding.folder_model import FolderModel, ModelName
 from retriever.embedding.loading import loaded
 from retriever.embedding.model_names import check_model_name, check_weights
-from retriever.embedding.models import weights_digest
+from retriever.embedding.models import image_settings_digest, weights_digest
 from retriever.embedding.processes import Processes, devices_of
+from retriever.embedding.steps import Steps, TextSteps
 from retriever.embedding.tokens import TokenBatch, TokenRules, ToTokens, finished
 from retriever.errors import ConfigurationError, EmbeddingError
 from retriever.registry import raise_missing
@@ -25,6 +26,7 @@ from retriever.tokeniser import FastTokeniser
 from retriever.types import FloatMatrix
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from sentence_transformers import SentenceTransformer
 
 PoolingMode = Literal["mean", "cls", "max", "lasttoken", "weightedmean", "mean_sqrt_len_tokens"]
@@ -162,8 +164,21 @@ class SentenceTransformerEmbedding(FolderModel):
             "query_prompt": self._prompt("query"),
             "document_prompt": self._prompt("document"),
             "precision": "float32",
+            **({"images": image_settings_digest(self._folder)} if self.reads_images else {}),
             **self._splitting,
         }
+
+    @property
+    def cache_identity(self) -> dict[str, str]:
+        """And by what pictures are resized."""
+        own = super().cache_identity
+        # With torchvision the library resizes pictures by other code, whose pixels differ a little.
+        return {**own, "resized_by": type(self._image_processor).__name__} if self.reads_images else own
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether the model says so, as CLIP and its kin do."""
+        return "image" in self._model.modalities
 
     def close(self) -> None:
         """Stop the other processes. They are started again when they are needed."""
@@ -180,11 +195,12 @@ class SentenceTransformerEmbedding(FolderModel):
         return self._embed(self._prepare(texts, "document"), "document")
 
     def _embedded(
-        self, batches: Sequence[list[int]], texts: Sequence[str], role: Role
+        self, batches: Sequence[list[int]], texts: Sequence[str], steps: Steps
     ) -> Iterator[tuple[list[int], ArrayLike]]:
-        """Starting the processes takes seconds: not for queries, nor for a few texts."""
-        if self._count == 1 or role == "query" or len(batches) <= self._count:
-            yield from super()._embedded(batches, texts, role)
+        """Starting the processes takes seconds: not for queries, nor for a few texts. Pictures stay here."""
+        is_documents = isinstance(steps, TextSteps) and steps.role == "document"
+        if self._count == 1 or not is_documents or len(batches) <= self._count:
+            yield from super()._embedded(batches, texts, steps)
             return
         pool = self._started()
         try:
@@ -199,6 +215,27 @@ class SentenceTransformerEmbedding(FolderModel):
                 devices = devices_of(self._count, self._device)
                 self._processes = Processes(type(self), self.config, devices)
             return self._processes
+
+    def _prepare_image(self, image: Image) -> Any:  # noqa: ANN401
+        """The pixels that the model looks at, where it takes nothing else; else the picture for ``encode``."""
+        features = self._model.preprocess([image])
+        pixels = features.pop("pixel_values", None)
+        return pixels if pixels is not None and set(features) == {"modality"} else image
+
+    def _embed_images(self, images: Sequence[Any]) -> FloatMatrix:
+        import torch
+
+        if all(isinstance(image, torch.Tensor) and image.shape == images[0].shape for image in images):
+            with torch.inference_mode():
+                features = {"pixel_values": torch.cat(list(images)).to(self._model.device), "modality": "image"}
+                vectors = self._model(features)["sentence_embedding"].float().cpu().numpy()
+        else:
+            vectors = self._model.encode(list(images), batch_size=len(images), show_progress_bar=False)
+        return finished(np.asarray(vectors, dtype=np.float32), self.dimension, self.config.normalize)
+
+    @property
+    def _image_processor(self) -> object:
+        return getattr(getattr(self._model[0], "processor", None), "image_processor", None)
 
     def _prepare(self, texts: Sequence[str], role: Role) -> Sequence[str] | TokenBatch:
         return texts if self.to_tokens is None else self.to_tokens(texts, self._prompt(role))
