@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,11 +36,19 @@ def loaded(cls: Callable[..., M], folder: Path, name: str, device: str | None) -
                 model_kwargs={"use_safetensors": True, "dtype": "float32"},
             )
         except (OSError, ValueError, KeyError, SafetensorError) as error:
-            if "Pillow" in str(error) and find_spec("PIL") is None:
+            if "Pillow" in str(error) and not _has_pillow():
                 raise MissingExtra(f"the model {name}, which reads pictures,", "images") from error
             raise ModelNotFound(f"the files in {folder} are not a usable model: {error}") from error
         except (RuntimeError, AssertionError) as error:  # torch's way to say: no such device, wrong shapes, no memory
             raise ConfigurationError(f"{name} cannot be loaded on {device or 'this machine'}: {error}") from error
+
+
+def _has_pillow() -> bool:
+    try:
+        import PIL  # noqa: F401 - asked for, not used
+    except ModuleNotFoundError:
+        return False
+    return True
 
 
 @contextmanager

@@ -57,7 +57,9 @@ def test_functions_of_texts_refuse_pictures(tmp_path):
     assert len(function.canaries()) == len(CANARIES)
 
 
-@pytest.mark.parametrize(("made", "reason"), [([[np.nan] * 4], r"NaN.*picture.*a\.png"), ([[1, 2]], "shape"), ("x", "array")])
+@pytest.mark.parametrize(
+    ("made", "reason"), [([[np.nan] * 4], r"NaN.*picture.*a\.png"), ([[1, 2]], "shape"), ("x", "array")]
+)
 def test_unusable_vectors_are_refused_by_name(tmp_path, made, reason):
     class Bad(Colours):
         def _embed_images(self, images):

@@ -84,7 +84,9 @@ def iptc(*fields):
 def test_what_iptc_says_of_a_picture(tmp_path):
     path = draw(tmp_path / "press.jpg", format="JPEG")
     jpeg = path.read_bytes()
-    block = iptc(((2, 5), b"The mayor"), ((2, 25), b"city"), ((2, 25), "Zürich".encode()), ((2, 120), b"Opens a bridge"))
+    block = iptc(
+        ((2, 5), b"The mayor"), ((2, 25), b"city"), ((2, 25), "Zürich".encode()), ((2, 120), b"Opens a bridge")
+    )
     path.write_bytes(jpeg[:2] + block + jpeg[2:])
     assert only(tmp_path).text == "press\nThe mayor\nOpens a bridge\ncity\nZürich"
 

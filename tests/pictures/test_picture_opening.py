@@ -41,7 +41,15 @@ def halves():
 @pytest.mark.parametrize(
     ("form", "mode"),
     [(form, "RGB") for form in ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")]
-    + [("PNG", "P"), ("GIF", "P"), ("JPEG", "CMYK"), ("TIFF", "CMYK"), ("PNG", "RGBA"), ("WEBP", "RGBA"), ("TIFF", "LAB")],
+    + [
+        ("PNG", "P"),
+        ("GIF", "P"),
+        ("JPEG", "CMYK"),
+        ("TIFF", "CMYK"),
+        ("PNG", "RGBA"),
+        ("WEBP", "RGBA"),
+        ("TIFF", "LAB"),
+    ],
 )
 def test_every_format_and_mode_shows_the_same(form, mode):
     if mode == "LAB":
