@@ -68,6 +68,7 @@ def test_texts_and_pictures_are_as_the_library_embeds_them(clip, reference):
     own = reference.encode(TEXTS, normalize_embeddings=True, show_progress_bar=False)
     assert np.abs(clip.embed_documents(TEXTS, warn=False) - own).max() < 1e-5
     assert np.abs(clip.embed_queries(TEXTS, warn=False) - own).max() < 1e-5
+    assert clip._prepare_image(IMAGES[5]).shape == (1, 3, 32, 32), "not all of a large picture is held"
     seen = reference.encode(IMAGES, normalize_embeddings=True, show_progress_bar=False)
     assert np.abs(clip.embed_images(IMAGES) - seen).max() < 1e-5
     assert np.abs(np.linalg.norm(clip.embed_images(IMAGES), axis=1) - 1).max() < 1e-5
