@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 DIGEST = "image_sha256"
 """Metadata key that makes a record a picture's: the digest of the file. Texts cannot have it."""
 
+EXAMPLE = "sentence-transformers/clip-ViT-B-32"
+"""A model that reads pictures, for messages."""
+
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 """What is read, by its content whatever the file's name; Pillow's names."""
 

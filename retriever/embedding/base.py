@@ -22,7 +22,7 @@ from retriever.embedding.reading import Role as Role
 from retriever.embedding.steps import PictureSteps, Steps, TextSteps, prepared
 from retriever.errors import ConfigurationError, EmbeddingError, InvalidInput
 from retriever.metadata import check_text
-from retriever.pictures import Picture, canary
+from retriever.pictures import EXAMPLE, Picture, canary
 from retriever.types import FloatMatrix, FloatVector
 
 if TYPE_CHECKING:
@@ -289,7 +289,7 @@ class EmbeddingFunction(ReadsTokens, ABC):
         :return: by digest, the vectors; and what is wrong with the others.
         """
         if not self.reads_images:
-            raise InvalidInput(f"{self.name} reads no pictures: use a model that does, such as clip-ViT-B-32")
+            raise InvalidInput(f"{self.name} reads no pictures: use a model that does, such as {EXAMPLE}")
         steps = PictureSteps(self, {picture.digest: picture for picture in pictures})
         digests = list(dict.fromkeys(picture.digest for picture in pictures))
         cache = default_cache() if self.is_cached and not fresh else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from retriever.errors import InvalidInput
 from retriever.loading.outcome import File, Outcome, ReadError
 from retriever.markdown import LONGEST_TITLE
-from retriever.pictures import Picture, opened
+from retriever.pictures import EXAMPLE, Picture, opened
 from retriever.types import Document
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def load_image(file: File) -> Iterator[Outcome]:
     """
     if not file.images:
         raise ReadError(
-            "a picture: index it with an embedding function that reads pictures, such as clip-ViT-B-32", "skipped"
+            f"a picture: it takes an index whose embedding function reads pictures, such as {EXAMPLE}", "skipped"
         )
     try:
         picture = Picture.of(file.location)
