@@ -218,6 +218,8 @@ class SentenceTransformerEmbedding(FolderModel):
 
     def _prepare_image(self, image: Image) -> Any:  # noqa: ANN401
         """The pixels that the model looks at, where it takes nothing else; else the picture for ``encode``."""
+        if "message" in self._model.modalities:  # a language model, which takes pictures within a conversation
+            return image
         features = self._model.preprocess([image])
         pixels = features.pop("pixel_values", None)
         return pixels if pixels is not None and set(features) == {"modality"} else image
