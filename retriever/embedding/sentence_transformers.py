@@ -26,6 +26,7 @@ from retriever.tokeniser import FastTokeniser
 from retriever.types import FloatMatrix
 
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image
     from sentence_transformers import SentenceTransformer
 
@@ -227,13 +228,22 @@ class SentenceTransformerEmbedding(FolderModel):
     def _embed_images(self, images: Sequence[Any]) -> FloatMatrix:
         import torch
 
-        if all(isinstance(image, torch.Tensor) and image.shape == images[0].shape for image in images):
-            with torch.inference_mode():
-                features = {"pixel_values": torch.cat(list(images)).to(self._model.device), "modality": "image"}
-                vectors = self._model(features)["sentence_embedding"].float().cpu().numpy()
+        if isinstance(images[0], torch.Tensor):
+            vectors = np.empty((len(images), self._full_dimension), dtype=np.float32)
+            for shape in {image.shape for image in images}:  # most models have all pictures of one size
+                rows = [row for row, image in enumerate(images) if image.shape == shape]
+                vectors[rows] = self._looked_at(torch.cat([images[row] for row in rows]))
         else:
             vectors = self._model.encode(list(images), batch_size=len(images), show_progress_bar=False)
         return finished(np.asarray(vectors, dtype=np.float32), self.dimension, self.config.normalize)
+
+    def _looked_at(self, pixels: torch.Tensor) -> FloatMatrix:
+        import torch
+
+        with torch.inference_mode():
+            features = {"pixel_values": pixels.to(self._model.device), "modality": "image"}
+            vectors: FloatMatrix = self._model(features)["sentence_embedding"].cpu().numpy()
+        return vectors
 
     @property
     def _image_processor(self) -> object:

@@ -75,6 +75,15 @@ def test_texts_and_pictures_are_as_the_library_embeds_them(clip, reference):
     assert np.abs(seen[0] - seen[5]).max() > 0.01, "else this would prove nothing"
 
 
+def test_models_that_take_pictures_otherwise_are_left_to_the_library(plain, clip):
+    class Whole(SentenceTransformerEmbedding):
+        def _prepare_image(self, image):
+            return image
+
+    whole = Whole(SentenceTransformerConfig(model=str(plain)), device="cpu")
+    assert np.abs(whole.embed_images(IMAGES) - clip.embed_images(IMAGES)).max() < 1e-5
+
+
 @pytest.mark.parametrize("make", [make_library_clip, make_former_clip])
 def test_folders_of_the_library_give_the_same_vectors(make, plain, clip, tmp_path):
     function = resolve_embedding(str(make(tmp_path / "model", plain)))
