@@ -6,6 +6,8 @@ import zlib
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from picture_samples import draw
 from PIL import Image
 
@@ -157,9 +159,27 @@ WHOLE = encoded(halves(), "JPEG")
 def test_what_cannot_be_read_is_refused(data, reason, tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(data)
-    for given in (data, path):
+    for content in (data, path):
         with pytest.raises(InvalidInput, match=reason):
-            Picture.of(given).open()
+            Picture.of(content).open()
+
+
+FILES = {form: encoded(halves(), form) for form in ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")}
+
+
+@given(
+    st.sampled_from(sorted(FILES)), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255))), st.integers(0, 99)
+)
+def test_whatever_is_in_a_file_it_is_a_picture_or_refused(form, changes, missing):
+    data = bytearray(FILES[form])
+    for place, value in changes:
+        data[place % len(data)] = value
+    try:
+        image = Picture.of(bytes(data[: len(data) - missing])).open()
+    except InvalidInput:
+        return
+    assert image.mode == "RGB"
+    assert image.width * image.height <= LARGEST_PIXELS
 
 
 def test_a_large_picture_is_refused_where_warnings_are_errors(tmp_path):
