@@ -28,7 +28,7 @@ class Salvaged(NamedTuple):
     """A record that could be read.
 
     :param chunk: whole.
-    :param vector: None where it is lost; the text is embedded again.
+    :param vector: None where it is lost; the text, or the picture from its file, is embedded again.
     :param sparse: None where it is lost; the text is encoded again where the index has a learned sparse model.
     """
 

@@ -10,6 +10,7 @@ sys.path.append(str(Path(__file__).parent))  # with --import-mode=importlib pyte
 from picture_samples import CachedColours, Colours, draw
 
 from retriever.registry import register
+from retriever.testing import CountingSparse
 
 
 @pytest.fixture
@@ -21,6 +22,15 @@ def colours():
     yield Colours
     for unregister in undo:
         unregister()
+
+
+@pytest.fixture
+def terms():
+    """A learned sparse model, registered likewise; counts what it encodes."""
+    CountingSparse.reset()
+    unregister = register("retriever.sparse", CountingSparse.kind, CountingSparse)
+    yield CountingSparse
+    unregister()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """CLIP through sentence-transformers, with a small model of the real architecture."""
 
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -230,3 +231,36 @@ def test_without_pillow_it_says_which_extra(plain, tmp_path):
     assert first.startswith("failed")
     assert "hybrid-retriever[images]" in first
     assert "hybrid-retriever[images]" in second
+
+
+def test_pictures_stay_in_this_process_and_texts_need_not(clip, plain):
+    several = SentenceTransformerEmbedding(clip.config, device="cpu", processes=2, batch_tokens=32)
+    try:
+        images = [noise(n, 32, 32) for n in range(200)]
+        assert np.abs(several.embed_images(images, fresh=True) - clip.embed_images(images)).max() < 1e-5
+        assert several._processes is None
+        texts = [f"a red car {n}" for n in range(40)]
+        assert np.abs(several.embed_documents(texts, fresh=True) - clip.embed_documents(texts)).max() < 1e-5
+        assert several._processes is not None
+    finally:
+        several.close()
+
+
+def test_carried_to_another_process_it_still_reads_pictures(clip):
+    carried = pickle.loads(pickle.dumps(clip))
+    assert carried.fingerprint == clip.fingerprint
+    assert np.abs(carried.embed_images(IMAGES, fresh=True) - clip.embed_images(IMAGES)).max() < 1e-6
+
+
+def test_a_limit_of_tokens_says_nothing_of_pictures(plain):
+    given = []
+
+    class Noting(SentenceTransformerEmbedding):
+        def _embed_images(self, images):
+            given.append(len(images))
+            return super()._embed_images(images)
+
+    Noting(SentenceTransformerConfig(model=str(plain)), device="cpu", batch_tokens=4).embed_images(
+        [noise(n, 32, 32) for n in range(100)], fresh=True
+    )
+    assert given == [64, 36]
