@@ -36,7 +36,7 @@ from retriever.searching import DEPTH, Searcher
 from retriever.stores import Query, Record
 from retriever_chroma import ChromaStore
 from retriever_chroma.convert import HASH, to_metadata
-from retriever_chroma.store import CONFIGURATION
+from retriever_chroma.making import CONFIGURATION
 
 UPSERT = Bar(at_least=0.9)
 TIMES = Bar(at_most=1.5)

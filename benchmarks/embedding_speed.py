@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean, median
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,8 @@ from benchmarks.query_speed import percentile, seconds, turned
 from benchmarks.report import Bar, Result, Row, Unit, formatted, progress, say
 from retriever.chunking import Chunker, ChunkerConfig
 from retriever.embedding import EmbeddingFunction, resolve_embedding
-from retriever.embedding.cache import SETTING
+from retriever.embedding.base import Role
+from retriever.embedding.cache import DEFAULT_MEGABYTES, SETTING, default_cache
 from retriever.embedding.models import model_folder
 from retriever.evaluation.measures import measure
 from retriever.types import FloatMatrix
@@ -39,11 +41,15 @@ SHOWN = {
 SPEED = {OPENVINO: Bar(at_least=1.3), OPENVINO_INT8: Bar(at_least=3.0), ONNX_INT8: Bar(at_least=1.8)}
 EQUAL = Bar(at_most=1e-5)
 QUERY = Bar(at_most=0.6)
+CACHE = Bar(at_least=200_000)
 QUALITY = {OPENVINO_INT8: Bar(at_least=0.640)}
 
 _SIZE = 176  # tokens of a chunk: on average these passages have 130 then
 _BATCH = 32  # of encode
 _WARM_UP = 5
+_CACHED = 100_000  # texts, and
+_ASKED = (_CACHED, 256)  # so many with one call: as a user may, and as indexing does
+_CACHE_ROUNDS = 5
 
 
 def run(data: Path, passages: int, queries: int, rounds: int, quality: bool) -> Result:
@@ -58,7 +64,7 @@ def run(data: Path, passages: int, queries: int, rounds: int, quality: bool) -> 
     from sentence_transformers import SentenceTransformer
 
     judged = read_set(data / "scifact")
-    with _without_cache():
+    with _setting(SETTING, "0"):
         embeddings = {kind: resolve_embedding(kind) for kind in KINDS}
         texts, tokens = _passages(judged, embeddings[TORCH], passages)
         library = SentenceTransformer(str(model_folder(MODEL)), device="cpu", local_files_only=True)
@@ -66,20 +72,67 @@ def run(data: Path, passages: int, queries: int, rounds: int, quality: bool) -> 
         rows += _query_rows(library, embeddings, list(judged.queries.values())[:queries])
         if quality:
             rows += [_quality_row(kind, embeddings[kind], judged) for kind in (OPENVINO_INT8, ONNX_INT8)]
+    rows += _cache_rows(texts)
     settings = {"model": MODEL, "passages": len(texts), "tokens": fmean(tokens), "queries": queries, "rounds": rounds}
     return Result("embedding", ("what", "through"), rows, settings)
 
 
 @contextmanager
-def _without_cache() -> Iterator[None]:
-    before = os.environ.get(SETTING)
-    os.environ[SETTING] = "0"
+def _setting(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
     try:
         yield
     finally:
-        del os.environ[SETTING]
+        del os.environ[name]
         if before is not None:
-            os.environ[SETTING] = before
+            os.environ[name] = before
+
+
+class _Numbers(EmbeddingFunction):
+    """As wide as the model, and made in no time: what is measured is the cache."""
+
+    kind = "numbers"
+    dimension = 384
+    is_cached = True
+    batch_size = 1024
+
+    def _embed(self, texts: Sequence[str], role: Role) -> FloatMatrix:  # noqa: ARG002 - both alike
+        return np.random.default_rng(len(texts)).random((len(texts), self.dimension), dtype=np.float32)
+
+
+def _cache_rows(passages: Sequence[str]) -> list[Row]:
+    """Texts a second where all vectors are there, from the call to the vectors: checks, hashes, reading, copying."""
+    texts = [f"{n} {passages[n % len(passages)]}" for n in range(_CACHED)]
+    with (
+        TemporaryDirectory() as folder,
+        _setting("RETRIEVER_CACHE", folder),
+        _setting(SETTING, str(DEFAULT_MEGABYTES)),
+    ):
+        embedding, cache = _Numbers(), default_cache()
+        if cache is None:
+            raise RuntimeError("the cache is off")
+        say("filling the cache")
+        wanted = embedding.embed_documents(texts)
+
+        def ask(at_once: int) -> None:
+            for start in range(0, _CACHED, at_once):
+                found = embedding.embed_documents(texts[start : start + at_once])
+                if (found[0] != wanted[start]).any():
+                    raise RuntimeError("the cache gave another vector")
+
+        rates = {n: _CACHED / median([seconds(lambda n=n: ask(n)) for _ in range(_CACHE_ROUNDS)]) for n in _ASKED}  # type: ignore[misc]
+        cache.close()
+    return [
+        Row(
+            ("the cache, all hits", f"{at_once:,} at a time"),
+            rate,
+            "rate",
+            CACHE if at_once == _CACHED else None,
+            shown={"ours": f"{rate:,.0f} texts/s"},
+        )
+        for at_once, rate in rates.items()
+    ]
 
 
 def _passages(judged: JudgedSet, embedding: EmbeddingFunction, count: int) -> tuple[list[str], list[int]]:

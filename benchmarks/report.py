@@ -41,6 +41,8 @@ def formatted(value: float, unit: Unit) -> str:
     :param value: the figure; a share of 0.9 is 90 %.
     :param unit: what it is.
     """
+    if unit == "score" and 0 < abs(value) < 0.0005:
+        return f"{value:.0e}"  # not 0.000
     return _FORMS[unit].format(value)
 
 

@@ -38,11 +38,14 @@ if TYPE_CHECKING:
     from retriever.loading import Unloaded as Unloaded
     from retriever.loading import load as load
     from retriever.memory import MemoryStore as MemoryStore
+    from retriever.pictures import Picture as Picture
     from retriever.repairing import RepairReport as RepairReport
     from retriever.repairing import repair_index as repair_index
     from retriever.report import IndexReport as IndexReport
     from retriever.report import Problem as Problem
     from retriever.retriever import Retriever as Retriever
+    from retriever.sparse import SparseFunction as SparseFunction
+    from retriever.sparse import SparseVector as SparseVector
     from retriever.types import Chunk as Chunk
     from retriever.types import Document as Document
     from retriever.types import Hit as Hit
@@ -76,9 +79,11 @@ _HOMES = {
     "info": ("IndexInfo",),
     "loading": ("Unloaded", "load"),
     "memory": ("MemoryStore",),
+    "pictures": ("Picture",),
     "repairing": ("RepairReport", "repair_index"),
     "report": ("IndexReport", "Problem"),
     "retriever": ("Retriever",),
+    "sparse": ("SparseFunction", "SparseVector"),
     "types": ("Chunk", "Document", "Hit", "Leg"),
     "verifying": ("VerifyReport",),
 }

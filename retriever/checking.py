@@ -11,18 +11,19 @@ from retriever.errors import InvalidInput
 from retriever.stores import Record
 
 
-def check_records(records: Sequence[Record], dimension: int) -> None:
+def check_records(records: Sequence[Record], dimension: int, *, sparse: bool = False) -> None:
     """Refuse what a store would take without a word, or write half of.
 
     :param records: all that shall be written.
     :param dimension: of the index.
+    :param sparse: whether its records have learned sparse vectors.
     :raises InvalidInput: naming the chunk.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        _check(records, dimension)
+        _check(records, dimension, sparse)
 
 
-def _check(records: Sequence[Record], dimension: int) -> None:
+def _check(records: Sequence[Record], dimension: int, sparse: bool) -> None:
     seen: set[str] = set()
     for record in records:
         chunk_id = record.chunk.id
@@ -36,3 +37,8 @@ def _check(records: Sequence[Record], dimension: int) -> None:
         # The square is finite unless a number is not, or some are so large that it overflows: only then look at each.
         if not math.isfinite(record.vector @ record.vector) and not np.isfinite(record.vector).all():
             raise InvalidInput(f"chunk {chunk_id}: its vector holds NaN or infinity")
+        if (record.sparse is not None) != sparse:
+            raise InvalidInput(
+                f"chunk {chunk_id}: it has {'no' if sparse else 'a'} learned sparse vector, and the index has "
+                f"{'a model' if sparse else 'no model'} for them"
+            )

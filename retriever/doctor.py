@@ -17,6 +17,7 @@ from retriever.embedding import EmbeddingFunction, EmbeddingInput, resolve_embed
 from retriever.errors import InvalidInput
 from retriever.keyword.stopwords import LANGUAGES, stop_words
 from retriever.loading import Unloaded, load
+from retriever.loading.formats import is_image
 from retriever.loading.langchain import LangChainSource, stream
 from retriever.opening import PathInput
 from retriever.planning import check_document
@@ -93,9 +94,13 @@ class DoctorReport:
     too_long: int = 0
     """Documents longer than the model reads; indexing cuts them into chunks."""
     duplicates: int = 0
-    """Documents whose text was there before, white space and case aside."""
+    """Documents whose text was there before, white space and case aside; and pictures that were."""
     near_empty: list[str] = field(default_factory=list)
     """Ids of documents with next to no text."""
+    reads_images: bool = False
+    """Whether it reads pictures."""
+    pictures: int = 0
+    """Files with pictures; they are none of the documents that are counted here."""
     unreadable: list[str] = field(default_factory=list)
     """Files that could not be loaded, and what is wrong with documents that cannot be indexed."""
     scripts: dict[str, Script] = field(default_factory=dict)
@@ -112,7 +117,7 @@ class DoctorReport:
     def problems(self) -> list[str]:
         """What this model cannot read of this corpus. Empty where it can read it."""
         if not self.documents:
-            return ["there is no text at all"]
+            return [] if self._has_only_pictures else ["there is no text at all"]
         total = sum(script.characters for script in self.scripts.values()) or 1
         found = []
         for name, script in sorted(self.scripts.items(), key=lambda item: -item[1].characters):
@@ -132,8 +137,14 @@ class DoctorReport:
         return found
 
     @property
+    def _has_only_pictures(self) -> bool:
+        return self.reads_images and self.pictures > 0 and not self.documents
+
+    @property
     def verdict(self) -> str:
         """One line for people."""
+        if self._has_only_pictures:
+            return f"{self.embedding} reads these pictures"
         if not self.documents:
             return "there is nothing to read"
         if not self.has_tokeniser:
@@ -152,9 +163,10 @@ def examine(
     :raises ConfigurationError: for a model that leads nowhere.
     """
     function = resolve_embedding(embedding)
-    report = DoctorReport(function.name, function.tokeniser is not None, function.max_tokens)
+    tokeniser, images = function.tokeniser, function.reads_images
+    report = DoctorReport(function.name, tokeniser is not None, function.max_tokens, reads_images=images)
     run = _Examination(report, function)
-    items = load(what) if isinstance(what, str | os.PathLike) else stream(what)
+    items = load(what, images=images) if isinstance(what, str | os.PathLike) else stream(what)
     for window in bounded(run.readable(items), lambda document: len(document.text), 2_048, _WINDOW):
         run.look(window)
     report.scripts = dict(sorted(report.scripts.items(), key=lambda item: -item[1].characters))
@@ -177,20 +189,29 @@ class _Examination:
             if isinstance(item, Unloaded):
                 if item.kind == "failed":
                     self._report.unreadable.append(item.path)
+                elif is_image(item.path):
+                    self._report.pictures += 1
                 continue
             try:
                 item = check_document(item)
             except InvalidInput as error:
                 self._report.unreadable.append(str(error))
                 continue
+            if item.picture is not None:
+                self._see(item.picture.digest)
+                self._report.pictures += 1
+                continue
             self._report.documents += 1
             squeezed = "".join(item.text.split())
             if len(squeezed) < NEAR_EMPTY:
                 self._report.near_empty.append(item.id)
-            digest = int.from_bytes(hashlib.blake2b(squeezed.casefold().encode(), digest_size=8).digest(), "big")
-            self._report.duplicates += digest in self._met
-            self._met.add(digest)
+            self._see(squeezed.casefold())
             yield item
+
+    def _see(self, content: str) -> None:
+        digest = int.from_bytes(hashlib.blake2b(content.encode(), digest_size=8).digest(), "big")
+        self._report.duplicates += digest in self._met
+        self._met.add(digest)
 
     def look(self, window: Sequence[Document]) -> None:
         """Count what is in some documents."""

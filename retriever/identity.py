@@ -17,6 +17,7 @@ from retriever.keyword.analyser import Analyser
 from retriever.keyword.config import AnalyserConfig
 from retriever.manifest import EmbeddingManifest, FieldType, Manifest
 from retriever.metadata import clean_metadata
+from retriever.pictures import is_picture
 from retriever.stores import Store
 
 CANARY_COSINE = 0.999
@@ -182,6 +183,8 @@ def verify_canaries(recorded: EmbeddingManifest, embedding: EmbeddingFunction, a
             f"{embedding.dimension}"
         )
     now = embedding.canaries()
+    if embedding.reads_images and len(recorded.canaries) == len(now) - 1:
+        now = now[:-1]  # from before pictures were read
     if len(now) != len(recorded.canaries):
         raise ManifestUnreadable(
             f"the manifest of {address} is damaged: it has {len(recorded.canaries)} canaries, not {len(now)}"
@@ -190,7 +193,7 @@ def verify_canaries(recorded: EmbeddingManifest, embedding: EmbeddingFunction, a
     if not cosine >= CANARY_COSINE:  # also where it is not a number
         raise IndexMismatch(
             f"the index at {address} was built with {describe_embedding(recorded)}, but {embedding.name} now gives "
-            f"other vectors (cosine {cosine:.3f} for a test text): "
+            f"other vectors (cosine {cosine:.3f} for a test text or picture): "
             f"{difference(recorded.fingerprint, embedding.fingerprint)}. Bring the former model back, or embed the "
             f"index anew: {_copying(address, embedding)}"
         )
@@ -241,7 +244,7 @@ def _some_texts(store: Store) -> dict[str, str]:
     """By key; from the first page of the ledger that has any, since other programs store vectors without a text."""
     for page in batched(store.entries(), _LOOKED_AT):
         chunks = store.fetch([store.key(entry.chunk_id) for entry in page])
-        if texts := {key: chunk.text for key, chunk in chunks.items() if chunk.text.strip()}:
+        if texts := {k: c.text for k, c in chunks.items() if c.text.strip() and not is_picture(c.metadata)}:
             return texts
     return {}
 
@@ -251,14 +254,22 @@ def describe_embedding(recorded: EmbeddingManifest) -> str:
 
     :param recorded: from its manifest.
     """
-    usual = ("warn",)  # what most do with long texts
+    return describe_settings(recorded.kind, recorded.config)
+
+
+def describe_settings(kind: str, config: Mapping[str, object]) -> str:
+    """How people call what a manifest records.
+
+    :param kind: name in the registry.
+    :param config: its settings.
+    """
     settings = {
         key: _legible(value)
-        for key, value in recorded.config.items()
-        if value is not None and value is not True and value not in usual
+        for key, value in config.items()
+        if value is not None and value is not True and (key, value) != ("too_long", "warn")
     }
     model = settings.pop("model", None)
-    name = f"{_legible(recorded.kind)}:{model}" if model else _legible(recorded.kind)
+    name = f"{_legible(kind)}:{model}" if model else _legible(kind)
     return f"{name} ({_plain(settings)})" if settings else name
 
 

@@ -9,32 +9,39 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, cast
 
 from retriever.batched import batched
-from retriever.chunking import Chunked, Chunker
+from retriever.chunking import Chunked, Chunker, Span
 from retriever.embedding.base import EmbeddingFunction
 from retriever.errors import InvalidInput, RecordsRefused, StoreError
 from retriever.filters import And, Compare, Filter, Reserved, matching
 from retriever.keyword.analyser import Analyser
 from retriever.loading import Unloaded
+from retriever.pictures import Picture
 from retriever.planning import ChunkedDocument, Plan, check_document, make_chunks, make_plan, qualified_id
-from retriever.recalibrating import calibrate, drift_notes, recalibrate
+from retriever.recalibrating import calibrate, drift_notes, recalibrate, unknown_among
 from retriever.report import IndexReport, Problem
+from retriever.sparse import SparseFunction, SparseVector
 from retriever.stores import Record, Store
 from retriever.types import Chunk, Document
+from retriever.vectors import embed_chunks
 
 WINDOW_CHARACTERS = 2_000_000
 """A window is full at this size or at WINDOW_DOCUMENTS; a greater document is a window of its own."""
 WINDOW_DOCUMENTS = 2_048
+PICTURE_BYTES = 64
+"""So many bytes of pictures that are given in memory count as a character."""
 BATCH = 256
 """Chunks that are embedded and written together: twice as many are what a kill can cost."""
 CALIBRATION_CHUNKS = 10_000
 """The average length is measured on the first so many chunks."""
+CALIBRATION_BYTES = 2**28
+"""Or, where pictures are given in memory, on fewer: those that are held meanwhile."""
 DRIFT_CHUNKS = 200
 """Fewer new chunks than this say nothing about drift."""
 
@@ -56,6 +63,15 @@ class Parts:
     embedding: EmbeddingFunction
     chunker: Chunker
     analyser: Analyser
+    sparse: SparseFunction | None = None
+    keyword: bool = True
+
+    def terms(self, text: str) -> Mapping[str, int]:
+        """What the keyword leg finds a text by.
+
+        :param text: of a chunk.
+        """
+        return self.analyser.terms(text) if self.keyword else {}
 
 
 class _Seen:
@@ -94,6 +110,8 @@ class IndexRun:
         self._source = source
         self._progress = progress or (lambda _: None)
         self._seen = _Seen()
+        self._pictures: dict[str, Picture] = {}
+        self._unread: set[str] = set()
         self._protected: set[str] = set()
         self._terms = 0
         self._count = 0
@@ -127,6 +145,8 @@ class IndexRun:
         for document in self._documents(items):
             window.append(document)
             size += len(document.text)
+            if document.picture is not None:
+                size += document.picture.bytes_held // PICTURE_BYTES
             if size >= WINDOW_CHARACTERS or len(window) >= WINDOW_DOCUMENTS:
                 yield self._chunked(window)
                 window, size = [], 0
@@ -159,6 +179,8 @@ class IndexRun:
         name = name if isinstance(name, str) else repr(given)[:80]
         try:
             document = check_document(cast("Document", given))
+            if document.picture is not None and not self._parts.embedding.reads_images:
+                raise InvalidInput(f"it is a picture, and {self._parts.embedding.name} reads none")
             if not self._seen.add(qualified_id(self._source, document.id)):
                 raise InvalidInput("a document with this id came before in the same run; the first one was kept")
         except InvalidInput as error:
@@ -171,14 +193,16 @@ class IndexRun:
 
     def _chunked(self, window: Sequence[Document]) -> list[ChunkedDocument]:
         with self.report.timed("chunk"):
-            markdown = [document.metadata.get("format") not in WITHOUT_HEADINGS for document in window]
-            results = self._parts.chunker.split([document.text for document in window], markdown)
+            texts = [document for document in window if document.picture is None]
+            markdown = [document.metadata.get("format") not in WITHOUT_HEADINGS for document in texts]
+            split = iter(self._parts.chunker.split([document.text for document in texts], markdown))
+            results = [next(split) if document.picture is None else _picture_span(document) for document in window]
             self.report.tokens += sum(result.tokens for result in results)
             self._unknown += sum(result.unknown for result in results)
             return self._made(window, results)
 
     def _made(self, window: Sequence[Document], results: Sequence[Chunked]) -> list[ChunkedDocument]:
-        empty = [document.id for document in window if not document.text.strip()]
+        empty = [document.id for document in window if document.picture is None and not document.text.strip()]
         self.report.ignored += [Problem(name, "empty") for name in empty]
         return [make_chunks(d, result, self._source) for d, result in zip(window, results, strict=True)]
 
@@ -188,17 +212,21 @@ class IndexRun:
         if manifest is None or manifest.calibration is not None:
             return windows
         head: list[list[ChunkedDocument]] = []
-        count = 0
+        count = held = 0
         for window in windows:
             head.append(window)
             count += sum(len(document.chunks) for document in window)
-            if count >= CALIBRATION_CHUNKS:
+            held += sum(document.picture.bytes_held for document in window if document.picture)
+            if count >= CALIBRATION_CHUNKS or held >= CALIBRATION_BYTES:
                 break
         if count:
-            chunks = (chunk for window in head for document in window for chunk in document.chunks)
+            chunks = [chunk for window in head for document in window for chunk in document.chunks]
             with self.report.timed("plan"):
                 rate = self._unknown / max(1, self.report.tokens)
                 calibration = calibrate((chunk.text for chunk in chunks), self._parts.analyser, rate)
+                if self._parts.sparse is not None:
+                    rate = unknown_among(chunks, self._parts.sparse)
+                    calibration = calibration.model_copy(update={"sparse_unknown_rate": rate})
                 self._parts.store.write_manifest(manifest.model_copy(update={"calibration": calibration}))
         return chain(head, windows)
 
@@ -216,18 +244,21 @@ class IndexRun:
         if calibration.complete and (calibration.chunks >= CALIBRATION_CHUNKS or count < 2 * calibration.chunks):
             return
         with self.report.timed("store"):
-            recalibrate(self._parts.store, manifest, self._parts.embedding, self._parts.analyser)
+            parts = self._parts
+            recalibrate(parts.store, manifest, parts.embedding, parts.analyser, parts.sparse)
 
     def _apply(self, window: Sequence[ChunkedDocument]) -> None:
         with self.report.timed("plan"):
             plan = self._planned(window)
+            self._pictures = {d.chunks[0].id: d.picture for d in window if d.picture is not None}
+            self._unread = set()
         self.report.skipped += plan.unchanged
         room = self._parts.embedding.content_tokens("document")
         self.report.truncated += 0 if room is None else sum(tokens > room for tokens in plan.tokens)
         self._progress(self.report)
         self._write(_longest_first(plan))
         self._rewrite(plan.changed)
-        self._delete(plan.stale)
+        self._delete(self._spared(plan.stale))
 
     def _planned(self, window: Sequence[ChunkedDocument]) -> Plan:
         ledger = self._parts.store.entries(self._of_documents([document.id for document in window]))
@@ -255,10 +286,26 @@ class IndexRun:
                     self._note_written(self._waited(before))
 
     def _embedded(self, chunks: Sequence[Chunk]) -> list[Record]:
-        texts = list(dict.fromkeys(chunk.text for chunk in chunks))
         with self.report.timed("embed"):  # what is too long is counted in the report
-            vectors = dict(zip(texts, self._parts.embedding.embed_documents(texts, warn=False), strict=True))
-            return [Record(chunk, vectors[chunk.text], self._parts.analyser.terms(chunk.text)) for chunk in chunks]
+            made = embed_chunks(self._parts.embedding, chunks, lambda chunk: self._pictures[chunk.id])
+            for chunk in chunks:
+                if chunk.id in made.problems:
+                    self._unread.add(chunk.document_id)
+                    self.report.failed.append(Problem(chunk.document_id, made.problems[chunk.id]))
+            there = [chunk for chunk in chunks if chunk.id in made.vectors]
+            sparse = self._encoded(list(dict.fromkeys(chunk.text for chunk in there)))
+            return [
+                Record(chunk, made.vectors[chunk.id], self._parts.terms(chunk.text), sparse.get(chunk.text))
+                for chunk in there
+            ]
+
+    def _encoded(self, texts: Sequence[str]) -> Mapping[str, SparseVector]:
+        """By the learned sparse model, where there is one. Pictures by their words."""
+        function = self._parts.sparse
+        if function is None:
+            return {}
+        self.report.sparse_truncated += sum(function.cut(texts))
+        return dict(zip(texts, function.encode_documents(texts, warn=False), strict=True))
 
     def _stored(self, records: Sequence[Record]) -> list[Record]:
         """Those that were written."""
@@ -299,6 +346,13 @@ class IndexRun:
                 self.report.deleted += len(batch)
         self._progress(self.report)
 
+    def _spared(self, stale: Sequence[str]) -> Sequence[str]:
+        """Without the former picture of a document whose new one could not be read."""
+        if not self._unread:
+            return stale
+        kept = {entry.chunk_id for entry in self._parts.store.entries(self._of_documents(sorted(self._unread)))}
+        return [chunk_id for chunk_id in stale if chunk_id not in kept]
+
     def _prune(self, file: str | None) -> None:
         if not len(self._seen) or qualified_id(self._source, ".") in self._protected:
             self.report.warnings.append("the source is empty or could not be read: nothing was pruned")
@@ -335,9 +389,14 @@ class IndexRun:
 
     def _check_drift(self) -> None:
         manifest = self._parts.store.read_manifest()
-        if manifest is None or manifest.calibration is None or self.report.added < DRIFT_CHUNKS:
+        if manifest is None or manifest.calibration is None or self.report.added < DRIFT_CHUNKS or not manifest.keyword:
             return
         self.report.warnings += drift_notes(self._terms / self.report.added, manifest.calibration)
+
+
+def _picture_span(document: Document) -> Chunked:
+    """One chunk; its words are not what is embedded, so no tokens are counted."""
+    return Chunked([Span(0, len(document.text), 0, ())], 0, 0)
 
 
 def _longest_first(plan: Plan) -> Iterator[list[Chunk]]:

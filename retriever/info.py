@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from retriever.identity import describe_embedding
 from retriever.manifest import Manifest
+from retriever.sparse.recorded import describe_sparse
 from retriever.stores import Store
 
 
@@ -26,6 +27,8 @@ class IndexInfo:
     """The embedding function, as people call it."""
     dimension: int
     """Of the vectors."""
+    sparse: str | None
+    """The learned sparse model, as people call it; None where there is none."""
     manifest: Manifest
     """All settings."""
 
@@ -45,5 +48,6 @@ def describe(store: Store, manifest: Manifest) -> IndexInfo:
         sources=dict(sorted(sources.items())),
         embedding=describe_embedding(manifest.embedding),
         dimension=manifest.embedding.dimension,
+        sparse=None if manifest.sparse is None else describe_sparse(manifest.sparse),
         manifest=manifest,
     )

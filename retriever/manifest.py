@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
@@ -37,7 +38,8 @@ class EmbeddingManifest(_Model):
     """What makes vectors comparable: two functions with equal fingerprints give the same vectors."""
     dimension: int = Field(gt=0)
     canaries: list[list[float]]
-    """Vectors of :data:`retriever.embedding.base.CANARIES`, to notice a model that changed under its name."""
+    """Vectors of :data:`retriever.embedding.base.CANARIES`, to notice a model that changed under its name; then that of
+    a picture, where the function reads pictures."""
 
     @field_validator("canaries")
     @classmethod
@@ -45,6 +47,38 @@ class EmbeddingManifest(_Model):
         if any(len(canary) != info.data.get("dimension") for canary in canaries):
             raise ValueError("canaries are vectors of the dimension")
         return canaries
+
+
+class SparseCanary(_Model):
+    """A learned sparse vector of a test text."""
+
+    indices: list[Annotated[int, Field(ge=0, lt=2**32)]]
+    """Ascending."""
+    weights: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+    """One for each index."""
+
+    @field_validator("weights")
+    @classmethod
+    def _fitting(cls, weights: list[float], info: ValidationInfo) -> list[float]:
+        indices = info.data.get("indices", [])
+        if len(weights) != len(indices) or any(a >= b for a, b in pairwise(indices)):
+            raise ValueError("a sparse canary has ascending indices, and a weight for each")
+        return weights
+
+
+class SparseManifest(_Model):
+    """The learned sparse model that made the index's sparse vectors."""
+
+    kind: str
+    """Name under which it is registered."""
+    config: dict[str, Any]
+    """From which it can be rebuilt. Holds no secret."""
+    fingerprint: dict[str, str]
+    """What makes vectors comparable."""
+    vocabulary: int = Field(gt=0)
+    """How many terms there are."""
+    canaries: list[SparseCanary]
+    """Vectors of :data:`retriever.embedding.base.CANARIES`, to notice a model that changed under its name."""
 
 
 class Calibration(_Model):
@@ -59,6 +93,8 @@ class Calibration(_Model):
     """Terms a chunk, for BM25's length normalisation."""
     unknown_rate: float = Field(ge=0, le=1)
     """Share of tokens that the embedding function's tokeniser does not know, from 0 to 1."""
+    sparse_unknown_rate: float = Field(default=0.0, ge=0, le=1)
+    """The same of the learned sparse model's tokeniser."""
     complete: bool = True
     """False while stored weights are being rewritten for a new average length."""
 
@@ -97,6 +133,10 @@ class Manifest(_Model):
     """Metadata keys that have a payload index."""
     calibration: Calibration | None = None
     """None until the first chunks were written."""
+    sparse: SparseManifest | None = None
+    """None where the index has no learned sparse vectors."""
+    keyword: bool = True
+    """False where a learned sparse model takes the place of BM25."""
     search: SearchDefaults | None = None
     """None where nothing was tuned."""
 

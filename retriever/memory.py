@@ -18,12 +18,13 @@ from retriever.filters import Filter, matches
 from retriever.keyword.bm25 import K1, B, idf
 from retriever.manifest import Manifest
 from retriever.metadata import record_hash
+from retriever.sparse.vector import SparseVector
 from retriever.stores import Candidate, Entry, Legs, Query, Record
 from retriever.types import Chunk, FloatVector, Metadata
 
 
 class MemoryStore:
-    """Exact cosine and exact BM25 over a dictionary. Gone when the process ends.
+    """Exact cosine, BM25 and dot product over a dictionary. Gone when the process ends.
 
     :param name: shown in its address.
     """
@@ -74,10 +75,11 @@ class MemoryStore:
 
         :raises InvalidInput: where a vector does not fit or is not finite, or an id is there twice; nothing is written.
         """
-        check_records(records, self._created().embedding.dimension)
+        manifest = self._created()
+        check_records(records, manifest.embedding.dimension, sparse=manifest.sparse is not None)
         with self._lock:
             for record in records:
-                own = Record(_own(record.chunk), _unit(record.vector), dict(record.terms))
+                own = Record(_own(record.chunk), _unit(record.vector), dict(record.terms), record.sparse)
                 self._records[record.chunk.id] = own
 
     def rewrite(self, chunks: Sequence[Chunk]) -> None:
@@ -102,7 +104,7 @@ class MemoryStore:
             yield Entry(chunk.id, chunk.document_id, chunk.source, record_hash(chunk))
 
     def search(self, query: Query) -> Legs:
-        """Both legs by looking at every record.
+        """All legs by looking at every record.
 
         :raises InvalidInput: for a vector of another dimension.
         """
@@ -112,13 +114,16 @@ class MemoryStore:
         found = list(self._matching(query.filter))
         semantic: list[Candidate] = []
         keyword: list[Candidate] = []
+        sparse: list[Candidate] = []
         if query.vector is not None and found:
             scores = (np.stack([record.vector for record in found]) @ _unit(query.vector)).clip(-1.0, 1.0)
             pairs = zip(found, scores.tolist(), strict=True)
             semantic = _best((Candidate(r.chunk.id, score) for r, score in pairs), query.depth)
         if query.terms:
             keyword = _best(self._bm25(found, query.terms), query.depth)
-        return Legs(semantic, keyword)
+        if query.sparse is not None:
+            sparse = _best(_dots(found, query.sparse), query.depth)
+        return Legs(semantic, keyword, sparse)
 
     def key(self, chunk_id: str) -> str:
         """The chunk id itself."""
@@ -135,6 +140,13 @@ class MemoryStore:
         self._created()
         with self._lock:
             return {key: self._records[key].vector.copy() for key in keys if key in self._records}
+
+    def sparse_vectors(self, keys: Sequence[str]) -> dict[str, SparseVector]:
+        """Learned sparse vectors by id."""
+        self._created()
+        with self._lock:
+            found = {key: self._records[key].sparse for key in keys if key in self._records}
+        return {key: vector for key, vector in found.items() if vector is not None}
 
     def optimise(self) -> None:
         """Nothing to build."""
@@ -186,6 +198,13 @@ def _unit(vector: np.ndarray) -> np.ndarray:
     exact = vector.astype(np.float64)
     norm = float(np.linalg.norm(exact))
     return (exact / norm if norm else exact).astype(np.float32)
+
+
+def _dots(found: Sequence[Record], asked: SparseVector) -> Iterator[Candidate]:
+    for record in found:
+        score = 0.0 if record.sparse is None else record.sparse.dot(asked)
+        if score > 0:
+            yield Candidate(record.chunk.id, score)
 
 
 def _best(candidates: Iterator[Candidate], depth: int) -> list[Candidate]:

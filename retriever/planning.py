@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from retriever.chunking import Chunked
 from retriever.errors import InvalidInput
 from retriever.metadata import check_text, clean_metadata, record_hash
+from retriever.pictures import DIGEST, Picture
 from retriever.stores import Entry
 from retriever.types import Chunk, Document, MetadataValue
 
@@ -28,6 +29,8 @@ class ChunkedDocument:
     chunks: list[Chunk]
     tokens: list[int]
     """How many tokens each chunk has."""
+    picture: Picture | None = None
+    """What its only chunk is embedded from."""
 
 
 @dataclass(slots=True)
@@ -85,7 +88,13 @@ def check_document(document: Document) -> Document:
     if not isinstance(document.text, str):
         raise InvalidInput(f"{name}: its text is a {type(document.text).__name__}, not a string")
     check_text(document.text, f"{name}: its text")
-    return Document(document.id, document.text, clean_metadata(document.metadata, name))
+    if document.picture is not None and not isinstance(document.picture, Picture):
+        raise InvalidInput(f"{name}: its picture is a {type(document.picture).__name__}: make it with Picture.of")
+    metadata = clean_metadata(document.metadata, name)
+    metadata.pop(DIGEST, None)  # it comes with the record of a picture, perhaps from another index
+    if document.picture is not None:
+        metadata = {"format": "image", **metadata, DIGEST: document.picture.digest}
+    return replace(document, metadata=metadata)
 
 
 def make_chunks(document: Document, chunked: Chunked, source: str) -> ChunkedDocument:
@@ -103,22 +112,24 @@ def make_chunks(document: Document, chunked: Chunked, source: str) -> ChunkedDoc
         metadata: dict[str, MetadataValue] = dict(document.metadata)
         if span.headings:
             metadata.setdefault(HEADINGS, list(span.headings))
-        chunk_id = make_chunk_id(source, document_id, text, occurrences[text])
+        shown = document.picture.digest if document.picture else ""
+        chunk_id = make_chunk_id(source, document_id, text, occurrences[text], shown)
         chunks.append(Chunk(chunk_id, document_id, text, span.start, span.end, metadata, source))
         occurrences[text] += 1
-    return ChunkedDocument(document_id, chunks, [span.tokens for span in chunked.spans])
+    return ChunkedDocument(document_id, chunks, [span.tokens for span in chunked.spans], document.picture)
 
 
-def make_chunk_id(source: str, document_id: str, text: str, occurrence: int) -> str:
+def make_chunk_id(source: str, document_id: str, text: str, occurrence: int, picture: str = "") -> str:
     """32 hexadecimal digits that depend on nothing else than the arguments.
 
     :param source: name of the source.
     :param document_id: of the document in the index.
     :param text: of the chunk.
     :param occurrence: how many chunks of the document before this one have the same text.
+    :param picture: digest of the picture that the chunk is; empty for texts.
     """
     digest = hashlib.blake2b(digest_size=16)
-    for part in (source, document_id, text, str(occurrence)):
+    for part in (source, document_id, text, str(occurrence), *([picture] if picture else [])):
         raw = part.encode()
         digest.update(len(raw).to_bytes(8, "big") + raw)
     return digest.hexdigest()

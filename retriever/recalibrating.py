@@ -7,10 +7,15 @@ from itertools import islice
 
 from retriever.batched import batched
 from retriever.embedding.base import EmbeddingFunction
+from retriever.embedding.reading import ReadsTokens
 from retriever.errors import InvalidInput
 from retriever.keyword.analyser import Analyser
 from retriever.manifest import Calibration, Manifest
+from retriever.pictures import is_picture
+from retriever.sparse import SparseFunction
+from retriever.sparse.recorded import stored_sparse
 from retriever.stores import Record, Store
+from retriever.types import Chunk
 
 PAGE = 256
 SURVEY = 2_000
@@ -46,7 +51,13 @@ def drift_notes(average_length: float, calibration: Calibration) -> list[str]:
     ]
 
 
-def recalibrate(store: Store, manifest: Manifest, embedding: EmbeddingFunction, analyser: Analyser) -> Manifest:
+def recalibrate(
+    store: Store,
+    manifest: Manifest,
+    embedding: EmbeddingFunction,
+    analyser: Analyser,
+    sparse: SparseFunction | None = None,
+) -> Manifest:
     """Measure every chunk, write the new average, then every record's weights.
 
     The manifest says ``complete: false`` in between, so that an interruption shows.
@@ -55,6 +66,7 @@ def recalibrate(store: Store, manifest: Manifest, embedding: EmbeddingFunction, 
     :param manifest: its manifest.
     :param embedding: whose tokeniser counts unknown tokens.
     :param analyser: that counts terms.
+    :param sparse: the learned sparse model, whose tokeniser counts as well.
     :return: the new manifest.
     :raises InvalidInput: where the index is empty.
     """
@@ -63,10 +75,14 @@ def recalibrate(store: Store, manifest: Manifest, embedding: EmbeddingFunction, 
         raise InvalidInput(f"the index at {store.address} is empty: there is nothing to calibrate on")
     texts = (chunk.text for page in batched(keys, PAGE) for chunk in store.fetch(page).values())
     calibration = calibrate(texts, analyser, unknown_rate(store, keys, embedding))
+    if sparse is not None:
+        calibration = calibration.model_copy(update={"sparse_unknown_rate": unknown_rate(store, keys, sparse)})
+    if not manifest.keyword:  # no weights depend on it
+        return _write(store, manifest, calibration)
     manifest = _write(store, manifest, calibration.model_copy(update={"complete": False}))
     for page in batched(keys, PAGE):
-        chunks, vectors = store.fetch(page), store.vectors(page)
-        store.upsert([Record(chunk, vectors[key], analyser.terms(chunk.text)) for key, chunk in chunks.items()])
+        chunks, vectors, learned = store.fetch(page), store.vectors(page), stored_sparse(store, manifest, page)
+        store.upsert([Record(c, vectors[key], analyser.terms(c.text), learned.get(key)) for key, c in chunks.items()])
     return _write(store, manifest, calibration)
 
 
@@ -90,19 +106,31 @@ def calibrate_attached(store: Store, manifest: Manifest, embedding: EmbeddingFun
     return _write(store, manifest, calibration.model_copy(update={"unknown_rate": rate}))
 
 
-def unknown_rate(store: Store, keys: Sequence[str], embedding: EmbeddingFunction) -> float:
-    """Share of the tokens of some chunks that an embedding function does not know, from 0 to 1.
+def unknown_rate(store: Store, keys: Sequence[str], reader: ReadsTokens) -> float:
+    """Share of the tokens of some chunks that a model does not know, from 0 to 1.
+
+    Words that are known of a picture are not what is embedded, and do not count.
 
     :param store: that holds the chunks.
     :param keys: of the chunks.
-    :param embedding: whose tokeniser counts; 0 where it has none, or knows all.
+    :param reader: an embedding function or a learned sparse model.
     """
-    tokeniser = embedding.tokeniser
+    return unknown_among((chunk for page in batched(keys, PAGE) for chunk in store.fetch(page).values()), reader)
+
+
+def unknown_among(chunks: Iterable[Chunk], reader: ReadsTokens) -> float:
+    """Share of the tokens of some chunks that a model does not know, from 0 to 1; as :func:`unknown_rate`.
+
+    :param chunks: any number.
+    :param reader: whose tokeniser counts; 0 where it has none, or knows all.
+    """
+    tokeniser = reader.tokeniser
     if tokeniser is None or tokeniser.unknown_id is None:
         return 0.0
     tokens = unknown = 0
-    for page in batched(keys, PAGE):
-        for encoding in tokeniser.encode_batch([chunk.text for chunk in store.fetch(page).values()]):
+    texts = (chunk.text for chunk in chunks if not is_picture(chunk.metadata))
+    for page in batched(texts, PAGE):
+        for encoding in tokeniser.encode_batch(page):
             tokens += len(encoding)
             unknown += encoding.ids.count(tokeniser.unknown_id)
     return unknown / max(1, tokens)

@@ -1,8 +1,8 @@
 """Plug-ins: entry points to classes, with a plain word where an extra is missing.
 
 Stores are found in the group ``retriever.stores``, embedding functions in ``retriever.embeddings``, rerankers in
-``retriever.rerankers``; those of this package come the same way as anybody's. A program may also register its own
-class at run time.
+``retriever.rerankers``, learned sparse models in ``retriever.sparse``; those of this package come the same way as
+anybody's. A program may also register its own class at run time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ from typing import Literal, NoReturn
 
 from retriever.errors import ConfigurationError, MissingExtra
 
-Group = Literal["retriever.stores", "retriever.embeddings", "retriever.rerankers"]
+Group = Literal["retriever.stores", "retriever.embeddings", "retriever.rerankers", "retriever.sparse"]
+
+_WHAT: dict[Group, str] = {
+    "retriever.stores": "store",
+    "retriever.embeddings": "embedding",
+    "retriever.rerankers": "reranker",
+    "retriever.sparse": "learned sparse model",
+}
 
 _EXTRA_OF_MODULE = {
     "qdrant_edge": "qdrant",
@@ -29,6 +36,7 @@ _EXTRA_OF_MODULE = {
     "torch": "sentence-transformers",
     "transformers": "sentence-transformers",
     "huggingface_hub": "sentence-transformers",
+    "PIL": "images",
     "openvino": "openvino",
     "nncf": "openvino",
     "onnx": "onnx",
@@ -83,7 +91,7 @@ def find(group: Group, name: str) -> type:
         return _registered[group, name]
     for point in entry_points(group=group, name=name):
         return _load(point)
-    what = group.removeprefix("retriever.").removesuffix("s")
+    what = _WHAT[group]
     raise ConfigurationError(f"no {what} is called {name!r}; there are: {', '.join(names(group))}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -17,19 +17,24 @@ from retriever.keyword.analyser import Analyser
 from retriever.manifest import Manifest
 from retriever.metadata import record_hash
 from retriever.opening import PathInput, resolve_store
+from retriever.sparse import SparseFunction, SparseVector
+from retriever.sparse.recorded import resolve_recorded_sparse, verify_sparse_canaries
 from retriever.stores import Record, Store
 from retriever.types import Chunk, FloatVector
+from retriever.vectors import ChunkVectors, embed_chunks
 
 
 class Salvaged(NamedTuple):
     """A record that could be read.
 
     :param chunk: whole.
-    :param vector: None where it is lost; the text is embedded again.
+    :param vector: None where it is lost; the text, or the picture from its file, is embedded again.
+    :param sparse: None where it is lost; the text is encoded again where the index has a learned sparse model.
     """
 
     chunk: Chunk
     vector: FloatVector | None
+    sparse: SparseVector | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,9 @@ class RepairReport:
     """Read from the files and in the index now."""
     embedded: int = 0
     """Of these, embedded again because their vectors were lost."""
+    lost: list[str] = field(default_factory=list)
+    """Pictures whose vectors are lost and whose files could not be read again, each with the reason: they are not in
+    the index."""
 
 
 RepairProgress = Callable[[RepairReport], None]
@@ -150,8 +158,7 @@ class _Rebuilding:
             lacking = [
                 salvaged for salvaged in batch if there.pop(salvaged.chunk.id, "") != record_hash(salvaged.chunk)
             ]
-            self._write(lacking)
-            self._report.chunks += len(batch)
+            self._report.chunks += len(batch) - self._write(lacking)
             self._progress(self._report)
         self._target.delete(list(there))
 
@@ -164,20 +171,48 @@ class _Rebuilding:
         self._target.create(self._salvage.manifest)
         return {}
 
-    def _write(self, batch: Sequence[Salvaged]) -> None:
-        lost = list(dict.fromkeys(chunk.text for chunk, vector in batch if vector is None))
-        fresh = dict(zip(lost, self._embedding.embed_documents(lost, warn=False), strict=True)) if lost else {}
-        self._report.embedded += sum(vector is None for _, vector in batch)
+    def _write(self, batch: Sequence[Salvaged]) -> int:
+        """Says how many could not be embedded again."""
+        lost = [chunk for chunk, vector, _ in batch if vector is None]
+        made = embed_chunks(self._embedding, lost) if lost else ChunkVectors()
+        self._report.embedded += len(made.vectors)
+        self._report.lost += [f"{c.document_id}: {made.problems[c.id]}" for c in lost if c.id in made.problems]
+        vectors = made.vectors | {chunk.id: vector for chunk, vector, _ in batch if vector is not None}
+        there = [salvaged for salvaged in batch if salvaged.chunk.id in vectors]
+        encoded = self._encoded(there)
         self._target.upsert(
             [
-                Record(chunk, fresh[chunk.text] if vector is None else vector, self._analyser.terms(chunk.text))
-                for chunk, vector in batch
+                Record(
+                    chunk,
+                    vectors[chunk.id],
+                    self._analyser.terms(chunk.text) if self._salvage.manifest.keyword else {},
+                    encoded.get(chunk.text) if sparse is None else sparse,
+                )
+                for chunk, _, sparse in there
             ]
         )
+        return len(made.problems)
+
+    def _encoded(self, batch: Sequence[Salvaged]) -> dict[str, SparseVector]:
+        """What is lost of the learned sparse vectors, by text."""
+        lost = list(dict.fromkeys(chunk.text for chunk, _, sparse in batch if sparse is None))
+        if not lost or self._sparse is None:
+            return {}
+        return dict(zip(lost, self._sparse.encode_documents(lost, warn=False), strict=True))
 
     @cached_property
     def _embedding(self) -> EmbeddingFunction:
         """Loaded only where vectors are lost."""
         function = resolve_recorded(self._salvage.manifest.embedding, self._address)
         verify_canaries(self._salvage.manifest.embedding, function, self._address)
+        return function
+
+    @cached_property
+    def _sparse(self) -> SparseFunction | None:
+        """Loaded only where learned sparse vectors are lost."""
+        recorded = self._salvage.manifest.sparse
+        if recorded is None:
+            return None
+        function = resolve_recorded_sparse(recorded, self._address)
+        verify_sparse_canaries(recorded, function, self._address)
         return function

@@ -40,6 +40,8 @@ class IndexReport:
     """Tokens of all texts that were read, by the embedding function's tokeniser."""
     truncated: int = 0
     """Chunks added that are longer than the model reads; their ends are not embedded."""
+    sparse_truncated: int = 0
+    """Texts added that are longer than the learned sparse model reads; it does not see their ends."""
     warnings: list[str] = field(default_factory=list)
     """What should be known beside."""
     seconds: dict[str, float] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from retriever.chunking import ChunkerConfig, make_chunker
 from retriever.embedding import EmbeddingFunction, EmbeddingInput, resolve_embedding
 from retriever.errors import InvalidInput, StoreNotFound
 from retriever.filters import And, Filter, FilterInput, Reserved, matches, matching, parse_filter
-from retriever.fusion import Method, keyword_weight
+from retriever.fusion import Method, keyword_weight, sparse_weight
 from retriever.identity import (
     add_filter_fields,
     check_settings,
@@ -48,6 +48,8 @@ from retriever.searching import (
     check_query,
     check_vector,
 )
+from retriever.sparse import SparseFunction, SparseInput, SparseVector, resolve_sparse
+from retriever.sparse.recorded import check_sparse, resolve_recorded_sparse, verify_sparse_canaries, with_sparse
 from retriever.stores import Store
 from retriever.types import Chunk, Document, Hit, Mode
 from retriever.upserting import UpsertRun
@@ -61,10 +63,17 @@ class Retriever:
     closes its store.
     """
 
-    def __init__(self, store: Store, manifest: Manifest, embedding: EmbeddingFunction | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        manifest: Manifest,
+        embedding: EmbeddingFunction | None,
+        sparse: SparseFunction | None = None,
+    ) -> None:
         """Internal: use :meth:`open`."""
         self._store = store
         self._given = embedding
+        self._given_sparse = sparse
         self._manifest = manifest
         self._analyser = Analyser(manifest.analyser)
         self._searcher = Searcher(store, self._analyser)
@@ -80,6 +89,8 @@ class Retriever:
         chunker: ChunkerConfig | None = None,
         language: str | None = None,
         filter_fields: Mapping[str, FieldType] | None = None,
+        sparse: SparseInput | None = None,
+        keyword: bool | None = None,
     ) -> Retriever:
         """Open the index at an address; make it if there is none and an embedding function is given.
 
@@ -92,6 +103,8 @@ class Retriever:
         :param language: of stemming and stop words in the keyword leg; ``english`` by default.
         :param filter_fields: metadata keys that filters often use, and whether they hold ``keyword``, ``number`` or
             ``bool``: they get a payload index. Filters work on all keys, these are quick. New ones are added.
+        :param sparse: a learned sparse model, which adds a leg to a new index: ``splade:NAME``, a folder or a hub name.
+        :param keyword: False for a new index whose learned sparse model takes the place of BM25.
         :raises StoreNotFound: where there is no index and no embedding function.
         :raises IndexMismatch: where the index was built with something else; the message names both sides.
         :raises StoreError: where the address holds something else, or another process holds the index.
@@ -101,6 +114,7 @@ class Retriever:
         try:
             manifest = place.read_manifest()
             function = None if embedding is None else resolve_embedding(embedding)
+            terms = None if sparse is None else resolve_sparse(sparse)
             if manifest is None:
                 if function is None:
                     function = recorded_embedding(place)
@@ -110,16 +124,18 @@ class Retriever:
                         "example embedding='sentence-transformers/all-MiniLM-L6-v2' (--embedding on the command line)"
                     )
                 manifest = make_manifest(function, chunker, language, filter_fields or {})
+                manifest = with_sparse(manifest, place, terms, keyword is not False)
                 place.create(manifest)
                 manifest = _taken_over(place, manifest, function)
-                opened = cls(place, manifest, function)
-                opened.__dict__["embedding"] = function  # just built: nothing to verify
+                opened = cls(place, manifest, function, terms)
+                opened.__dict__ |= {"embedding": function, "sparse": terms}  # just built: nothing to verify
                 return opened
             check_settings(manifest, place.address, function, chunker, language)
+            check_sparse(manifest, place.address, terms, keyword)
             extended = add_filter_fields(manifest, filter_fields or {}, place.address)
             if extended is not manifest:
                 place.write_manifest(extended)
-            return cls(place, extended, function)
+            return cls(place, extended, function, terms)
         except BaseException:
             place.close()
             raise
@@ -142,16 +158,21 @@ class Retriever:
     @property
     def search_defaults(self) -> Defaults:
         """What :meth:`search` uses where the caller does not say: what was tuned, else what suits most."""
-        tuned = self.manifest.search
+        tuned, own = self.manifest.search, self.untuned_defaults
         if tuned is not None:
-            return Defaults(tuned.keyword_weight, tuned.fusion, tuned.depth)
-        return self.untuned_defaults
+            return own._replace(keyword_weight=tuned.keyword_weight, fusion=tuned.fusion, depth=tuned.depth)
+        return own
 
     @property
     def untuned_defaults(self) -> Defaults:
         """What :meth:`search` would use if nothing had been tuned."""
-        calibration = self.manifest.calibration
-        return Defaults(keyword_weight(calibration.unknown_rate if calibration else 0.0))
+        manifest = self.manifest
+        unknown = (0.0, 0.0)
+        if manifest.calibration is not None:
+            unknown = manifest.calibration.unknown_rate, manifest.calibration.sparse_unknown_rate
+        has = {"semantic": True, "keyword": manifest.keyword, "sparse": manifest.sparse is not None}
+        legs = tuple(name for name, there in has.items() if there)
+        return Defaults(keyword_weight(unknown[0]), sparse_weight=sparse_weight(unknown[1]), legs=legs)
 
     @cached_property
     def embedding(self) -> EmbeddingFunction:
@@ -162,6 +183,19 @@ class Retriever:
         recorded = self._manifest.embedding
         function = self._given or resolve_recorded(recorded, self.address)
         verify_canaries(recorded, function, self.address)
+        return function
+
+    @cached_property
+    def sparse(self) -> SparseFunction | None:
+        """The learned sparse model of the index, loaded and verified when it is first needed; None where it has none.
+
+        :raises IndexMismatch: where its vectors are not those of the index.
+        """
+        recorded = self._manifest.sparse
+        if recorded is None:
+            return None
+        function = self._given_sparse or resolve_recorded_sparse(recorded, self.address)
+        verify_sparse_canaries(recorded, function, self.address)
         return function
 
     def index(
@@ -194,7 +228,7 @@ class Retriever:
         if isinstance(what, str | os.PathLike):
             path = Path(what)
             name = source_of(path, source)
-            items = load(path)
+            items = load(path, images=self.embedding.reads_images)
             pruning, file = prune is not False, None if path.is_dir() else path.name
         else:
             items, name, pruning, file = stream(what), check_source(source or ""), bool(prune), None
@@ -241,6 +275,7 @@ class Retriever:
         depth: int | None = None,
         fusion: Method | None = None,
         keyword_weight: float | None = None,
+        sparse_weight: float | None = None,
         min_cosine: float | None = None,
         rerank: RerankInput | None = None,
         rerank_depth: int = RERANK_DEPTH,
@@ -251,20 +286,23 @@ class Retriever:
         :param query: a question, words, an identifier.
         :param k: how many hits at most.
         :param offset: how many hits to pass over: ``k`` times the page's number.
-        :param mode: ``hybrid``, or one leg alone: ``semantic``, ``keyword``.
-        :param filter: a dictionary in the language of :mod:`retriever.filters`; holds in both legs.
+        :param mode: ``hybrid``, which asks all legs that the index has, or one alone: ``semantic``, ``keyword``,
+            ``sparse``.
+        :param filter: a dictionary in the language of :mod:`retriever.filters`; holds in all legs.
         :param depth: candidates a leg, 200 by default. Pages agree where it is the same for all of them.
         :param fusion: ``relative``, the default, adds the legs' scores, each stretched to 0 … 1; ``rrf`` adds
             reciprocal ranks.
         :param keyword_weight: share of the keyword leg, from 0 to 1. By default by how much of the corpus the model
-            can read, see :func:`retriever.fusion.keyword_weight`. Where the index was tuned, the defaults of these
-            three are what :func:`retriever.evaluation.tune` found.
+            can read, see :func:`retriever.fusion.keyword_weight`. A learned sparse model's leg is part of it. Where the
+            index was tuned, the defaults of these three are what :func:`retriever.evaluation.tune` found.
+        :param sparse_weight: the learned sparse model's part of that share, from 0 to 1. By default half of it, and
+            less where that model cannot read the corpus, see :func:`retriever.fusion.sparse_weight`.
         :param min_cosine: leave out what is less similar to the query than this raw cosine, from -1 to 1.
         :param rerank: a reranker, which reads the best candidates together with the query and orders them anew; or
             the name of one: a cross-encoder by hub name or folder, or ``late-interaction:NAME``.
         :param rerank_depth: how many candidates it reads.
         :param mmr: reorder for variety by maximal marginal relevance: 1 is relevance alone, 0 variety alone.
-        :return: best first; each with its rank and raw score in both legs and the terms that matched.
+        :return: best first; each with its rank and raw score in each leg and the terms that matched.
         :raises InvalidInput: for an empty query or an option out of range.
         :raises FilterError: for a filter that does not parse.
         """
@@ -277,6 +315,7 @@ class Retriever:
             depth=depth,
             fusion=fusion,
             keyword_weight=keyword_weight,
+            sparse_weight=sparse_weight,
             min_cosine=min_cosine,
             rerank=rerank,
             rerank_depth=rerank_depth,
@@ -298,7 +337,9 @@ class Retriever:
         if not texts:
             return []
         vectors = list(self.embedding.embed_queries(texts)) if options.needs_vector else [None] * len(texts)
-        return [self._searcher.search(text, vector, options) for text, vector in zip(texts, vectors, strict=True)]
+        sparse = self._sparse_queries(texts) if options.needs_sparse else [None] * len(texts)
+        asked = zip(texts, vectors, sparse, strict=True)
+        return [self._searcher.search(text, vector, options, terms) for text, vector, terms in asked]
 
     def search_by_vector(
         self,
@@ -374,7 +415,7 @@ class Retriever:
     def verify(self) -> VerifyReport:
         """Read every record and embed a sample again, to find damage."""
         with self._exclusively():
-            return verify(self._store, self.manifest, self.embedding, self._analyser)
+            return verify(self._store, self.manifest, self.embedding, self._analyser, self.sparse)
 
     def recalibrate(self) -> Manifest:
         """Measure the average length of all chunks and rewrite the keyword weights with it; nothing is embedded.
@@ -383,7 +424,7 @@ class Retriever:
         interrupted, ``verify`` says so; run it again.
         """
         with self._exclusively():
-            return recalibrate(self._store, self.manifest, self.embedding, self._analyser)
+            return recalibrate(self._store, self.manifest, self.embedding, self._analyser, self.sparse)
 
     def set_search_defaults(self, defaults: SearchDefaults | None) -> None:
         """Keep in the index how to search where the caller does not say; :func:`retriever.evaluation.tune` does.
@@ -412,7 +453,10 @@ class Retriever:
     @cached_property
     def _parts(self) -> Parts:
         chunker = make_chunker(self.embedding, self._manifest.chunker)
-        return Parts(self._store, self.embedding, chunker, self._analyser)
+        return Parts(self._store, self.embedding, chunker, self._analyser, self.sparse, self._manifest.keyword)
+
+    def _sparse_queries(self, texts: Sequence[str]) -> Sequence[SparseVector | None]:
+        return [None] * len(texts) if self.sparse is None else self.sparse.encode_queries(texts)
 
     @contextmanager
     def _exclusively(self, *, refresh: bool = True) -> Iterator[None]:

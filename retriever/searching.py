@@ -1,22 +1,23 @@
-"""Answering queries: two legs, fused, with the reasons."""
+"""Answering queries: the legs that an index has, fused, with the reasons."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from retriever.errors import InvalidInput
 from retriever.filters import Filter, FilterInput, parse_filter
-from retriever.fusion import Fused, Method, fuse, relative_scores
+from retriever.fusion import Fused, Method, fuse_legs, leg_weights, relative_scores
 from retriever.keyword.analyser import Analyser
 from retriever.metadata import check_text
 from retriever.mmr import maximal_marginal_relevance
 from retriever.reranking import Reranker, RerankInput, resolve_reranker
-from retriever.stores import Candidate, Query, Store
+from retriever.sparse.vector import SparseVector
+from retriever.stores import Candidate, KeepsSparse, Legs, Query, Store
 from retriever.types import Chunk, FloatVector, Hit, Leg, Mode
 
 DEPTH = 200
@@ -24,6 +25,8 @@ DEPTH = 200
 MOST_DEPTH = 100_000
 RERANK_DEPTH = 50
 """Candidates that a reranker reads, by default."""
+LEGS = ("semantic", "keyword")
+"""Of an index without a learned sparse model."""
 
 
 class SearchSettings(TypedDict, total=False):
@@ -35,6 +38,7 @@ class SearchSettings(TypedDict, total=False):
     depth: int | None
     fusion: Method | None
     keyword_weight: float | None
+    sparse_weight: float | None
     min_cosine: float | None
     rerank: RerankInput | None
     rerank_depth: int
@@ -47,11 +51,15 @@ class Defaults(NamedTuple):
     :param keyword_weight: share of the keyword leg, from 0 to 1.
     :param fusion: how the legs are fused.
     :param depth: candidates a leg; where more hits are asked for than that, :data:`DEPTH`.
+    :param sparse_weight: the sparse leg's part of that share, where there is a keyword leg as well.
+    :param legs: that the index has.
     """
 
     keyword_weight: float
     fusion: Method = "relative"
     depth: int = DEPTH
+    sparse_weight: float = 0.5
+    legs: tuple[str, ...] = LEGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,8 @@ class SearchOptions:
     mmr: float | None
     rerank: Reranker | None = None
     rerank_depth: int = RERANK_DEPTH
+    sparse_weight: float = 0.0
+    legs: tuple[str, ...] = LEGS
 
     def __post_init__(self) -> None:
         _check(_whole(self.k) and self.k >= 1, f"k is {self.k!r}: it is a whole number, at least 1")
@@ -85,11 +95,15 @@ class SearchOptions:
             f"offset + k is {self.offset + self.k}, but only {self.depth} candidates of a leg are looked at: "
             "raise depth, and keep it the same for all pages",
         )
+        _check(self.mode in get_args(Mode), f"unknown mode {self.mode!r}: {', '.join(get_args(Mode))}")
         _check(
-            self.mode in ("hybrid", "semantic", "keyword"), f"unknown mode {self.mode!r}: hybrid, semantic or keyword"
+            self.mode in ("hybrid", *self.legs),
+            f"this index has no {self.mode} leg, only {' and '.join(self.legs)}: choose another mode, or make an index "
+            f"with {'sparse=' if self.mode == 'sparse' else 'keywords'}",
         )
         _check(self.fusion in ("relative", "rrf"), f"unknown fusion {self.fusion!r}: relative or rrf")
         _check(_within(self.keyword_weight, 0, 1), f"keyword_weight is {self.keyword_weight!r}: it is from 0 to 1")
+        _check(_within(self.sparse_weight, 0, 1), f"sparse_weight is {self.sparse_weight!r}: it is from 0 to 1")
         _check(self.mmr is None or _within(self.mmr, 0, 1), f"mmr is {self.mmr!r}: it is from 0 to 1")
         _check(
             self.min_cosine is None or _within(self.min_cosine, -1, 1),
@@ -112,7 +126,7 @@ class SearchOptions:
 
         :param k: how many hits at most.
         :param settings: keyword arguments.
-        :param defaults: for what the caller does not give.
+        :param defaults: for what the caller does not give, and the legs that the index has.
         :raises InvalidInput: naming an argument that there is not, or that is out of range.
         :raises FilterError: for a filter that does not parse.
         """
@@ -131,12 +145,36 @@ class SearchOptions:
             mmr=settings.get("mmr"),
             rerank=None if (reranker := settings.get("rerank")) is None else resolve_reranker(reranker),
             rerank_depth=settings.get("rerank_depth", RERANK_DEPTH),
+            sparse_weight=_sparse_weight(settings.get("sparse_weight"), defaults.sparse_weight, defaults.legs),
+            legs=defaults.legs,
         )
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The legs that are asked."""
+        return self.legs if self.mode == "hybrid" else (self.mode,)
 
     @property
     def needs_vector(self) -> bool:
         """Whether the query has to be embedded."""
-        return self.mode != "keyword" or self.min_cosine is not None
+        return "semantic" in self.searched or self.min_cosine is not None
+
+    @property
+    def needs_sparse(self) -> bool:
+        """Whether the learned sparse model has to encode the query."""
+        return "sparse" in self.searched
+
+
+def _sparse_weight(given: float | None, default: float, legs: tuple[str, ...]) -> float:
+    """Of what keyword and sparse leg have together; all of it where only one of them is there."""
+    if "sparse" in legs and "keyword" in legs:
+        return default if given is None else given
+    _check(
+        given is None,
+        f"sparse_weight divides between a keyword and a sparse leg, and this index has only {' and '.join(legs)}: "
+        "leave it out",
+    )
+    return float("sparse" in legs)
 
 
 def _default_depth(k: int, offset: int, depth: int) -> int:
@@ -202,23 +240,28 @@ class Searcher:
     store: Store
     analyser: Analyser
 
-    def search(self, query: str, vector: FloatVector | None, options: SearchOptions) -> list[Hit]:
+    def search(
+        self, query: str, vector: FloatVector | None, options: SearchOptions, sparse: SparseVector | None = None
+    ) -> list[Hit]:
         """At most ``k`` hits, best first.
 
         :param query: a checked one; empty where only a vector is given.
         :param vector: the embedded query; None where ``options.needs_vector`` is false.
         :param options: how to search.
+        :param sparse: the query's learned sparse vector; None where ``options.needs_sparse`` is false.
         """
         terms = self.analyser.terms(query)
         legs = self.store.search(
             Query(
                 depth=options.depth,
-                vector=vector if options.mode != "keyword" else None,
-                terms=terms if options.mode != "semantic" else None,
+                vector=vector if "semantic" in options.searched else None,
+                terms=terms if "keyword" in options.searched else None,
                 filter=options.filter,
+                sparse=sparse if "sparse" in options.searched else None,
             )
         )
-        ranked = _rank(legs.semantic, legs.keyword, options)
+        rankings = _rankings(legs, options)
+        ranked = _rank(rankings, options)
         cosines = dict(legs.semantic)
         if options.min_cosine is not None and vector is not None:
             cosines |= self._cosines([f.key for f in ranked if f.key not in cosines], vector)
@@ -233,10 +276,18 @@ class Searcher:
         page = ranked[options.offset : options.offset + options.k]
         chunks = self.store.fetch([fused.key for fused in page])
         page = [fused for fused in page if fused.key in chunks]
+        dots = dict(legs.sparse)
         if options.mode == "hybrid" and vector is not None:
             cosines |= self._cosines([fused.key for fused in page if fused.key not in cosines], vector)
-        explain = _Explainer(legs.semantic, legs.keyword, cosines, reranked, options.mode)
+        if options.mode == "hybrid" and sparse is not None:
+            dots |= self._dots([fused.key for fused in page if fused.key not in dots], sparse)
+        explain = _Explainer(rankings, {"semantic": cosines, "sparse": dots}, reranked)
         return [explain.hit(f, chunks[f.key], self.analyser.shared(chunks[f.key].text, terms)) for f in page]
+
+    def _dots(self, keys: Sequence[str], sparse: SparseVector) -> dict[str, float]:
+        if not keys or not isinstance(self.store, KeepsSparse):
+            return {}
+        return {key: stored.dot(sparse) for key, stored in self.store.sparse_vectors(keys).items()}
 
     def _cosines(self, keys: Sequence[str], vector: FloatVector) -> dict[str, float]:
         if not keys:
@@ -265,39 +316,53 @@ class Searcher:
         return [ranked[i] for i in maximal_marginal_relevance(np.array(relevance), matrix, balance)]
 
 
-def _rank(semantic: Sequence[Candidate], keyword: Sequence[Candidate], options: SearchOptions) -> list[Fused]:
-    if options.mode == "hybrid":
-        return fuse(semantic, keyword, method=options.fusion, weight=options.keyword_weight)
-    return [Fused(*candidate) for candidate in (semantic if options.mode == "semantic" else keyword)]
+def _rankings(legs: Legs, options: SearchOptions) -> dict[str, Sequence[Candidate]]:
+    """The legs that were asked; where they weigh the same, going by terms comes first."""
+    found = {"keyword": legs.keyword, "sparse": legs.sparse, "semantic": legs.semantic}
+    return {name: ranking for name, ranking in found.items() if name in options.searched}
+
+
+def _rank(rankings: Mapping[str, Sequence[Candidate]], options: SearchOptions) -> list[Fused]:
+    if options.mode != "hybrid":
+        return [Fused(*candidate) for candidate in rankings[options.mode]]
+    weights = leg_weights(options.keyword_weight, options.sparse_weight)
+    return fuse_legs(rankings, weights, method=options.fusion)
 
 
 class _Explainer:
-    """Puts rank and raw score of each leg beside a hit."""
+    """Puts rank and raw score of each leg beside a hit.
+
+    :param rankings: of the legs that were asked.
+    :param scores: by leg and key, also of candidates beyond the depth.
+    :param reranked: what the reranker made of them.
+    """
 
     def __init__(
         self,
-        semantic: Sequence[Candidate],
-        keyword: Sequence[Candidate],
-        cosines: Mapping[str, float],
+        rankings: Mapping[str, Sequence[Candidate]],
+        scores: Mapping[str, Mapping[str, float]],
         reranked: Sequence[Fused],
-        mode: Mode,
     ) -> None:
-        self._semantic_ranks = {key: rank for rank, (key, _) in enumerate(semantic, 1)}
-        self._keyword_ranks = {key: rank for rank, (key, _) in enumerate(keyword, 1)}
-        self._cosines = cosines
+        self._ranks = {
+            name: {key: rank for rank, (key, _) in enumerate(ranking, 1)} for name, ranking in rankings.items()
+        }
+        self._scores = scores
+        self._bm25 = dict(rankings.get("keyword", ()))
         self._reranked = {fused.key: Leg(rank, fused.score) for rank, fused in enumerate(reranked, 1)}
-        self._bm25 = dict(keyword)
-        self._mode = mode
 
     def hit(self, fused: Fused, chunk: Chunk, matched: Sequence[str]) -> Hit:
         key = fused.key
         legs: dict[str, Leg] = {}
-        if self._mode != "keyword" or key in self._cosines:
-            legs["semantic"] = Leg(self._semantic_ranks.get(key), self._cosines.get(key))
-        if self._mode != "semantic":
+        if "semantic" in self._ranks or key in self._scores["semantic"]:
+            legs["semantic"] = self._leg("semantic", key, self._scores["semantic"].get(key))
+        if "keyword" in self._ranks:
             # Beyond the leg's depth the score is not known, but without a shared term it is 0.
-            bm25 = self._bm25.get(key, None if matched else 0.0)
-            legs["keyword"] = Leg(self._keyword_ranks.get(key), bm25)
+            legs["keyword"] = self._leg("keyword", key, self._bm25.get(key, None if matched else 0.0))
+        if "sparse" in self._ranks:
+            legs["sparse"] = self._leg("sparse", key, self._scores["sparse"].get(key))
         if key in self._reranked:
             legs["rerank"] = self._reranked[key]
         return Hit(chunk, fused.score, legs, tuple(matched))
+
+    def _leg(self, name: str, key: str, score: float | None) -> Leg:
+        return Leg(self._ranks.get(name, {}).get(key), score)

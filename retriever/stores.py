@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from retriever.filters import Filter
 from retriever.manifest import Manifest
+from retriever.sparse.vector import SparseVector
 from retriever.types import Chunk, FloatVector
 
 
@@ -17,12 +18,14 @@ class Record:
 
     :param chunk: with clean metadata and text that is valid UTF-8.
     :param vector: float32, shape ``(dimension,)``, finite.
-    :param terms: how often each of the analyser's terms occurs in the text.
+    :param terms: how often each of the analyser's terms occurs in the text; none where the index has no keywords.
+    :param sparse: the learned sparse vector, if and only if the manifest names a model.
     """
 
     chunk: Chunk
     vector: FloatVector
     terms: Mapping[str, int]
+    sparse: SparseVector | None = None
 
 
 class Entry(NamedTuple):
@@ -44,7 +47,7 @@ class Candidate(NamedTuple):
     """One result of a leg.
 
     :param key: the store's own handle of the record: pass it to :meth:`Store.fetch` or :meth:`Store.vectors`.
-    :param score: cosine or BM25; higher is better.
+    :param score: cosine, BM25 or dot product; higher is better.
     """
 
     key: str
@@ -58,13 +61,15 @@ class Query:
     :param depth: how many candidates a leg returns at most; at least 1.
     :param vector: for the semantic leg, float32, shape ``(dimension,)``, finite.
     :param terms: for the keyword leg, how often each term occurs in the query.
-    :param filter: holds in both legs.
+    :param filter: holds in all legs.
+    :param sparse: for the sparse leg, where the manifest names a model.
     """
 
     depth: int
     vector: FloatVector | None = None
     terms: Mapping[str, int] | None = None
     filter: Filter | None = None
+    sparse: SparseVector | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +78,12 @@ class Legs:
 
     :param semantic: scores are cosines, from -1 to 1.
     :param keyword: scores are BM25; a record without any of the terms is not among them.
+    :param sparse: scores are dot products; a record that shares no term with the query is not among them.
     """
 
     semantic: Sequence[Candidate] = field(default_factory=list)
     keyword: Sequence[Candidate] = field(default_factory=list)
+    sparse: Sequence[Candidate] = field(default_factory=list)
 
 
 class Store(Protocol):
@@ -153,3 +160,14 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of files, locks and connections. May be called twice. The next call opens again."""
+
+
+@runtime_checkable
+class KeepsSparse(Protocol):
+    """What a store adds to :class:`Store` if it keeps learned sparse vectors: this method, and the leg in its search.
+
+    It writes and searches them where the manifest that it was created with names a model; others need not know of it.
+    """
+
+    def sparse_vectors(self, keys: Sequence[str]) -> dict[str, SparseVector]:
+        """The learned sparse vectors under these handles, with their weights as float32; missing ones are left out."""

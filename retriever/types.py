@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from retriever.pictures import Picture
 
 Scalar = str | int | float | bool
 """One metadata value. A ``bool`` is never a number; ``1`` equals ``1.0``."""
@@ -26,21 +29,23 @@ FloatVector = NDArray[np.float32]
 FloatMatrix = NDArray[np.float32]
 """Shape ``(n, dimension)``, one row a text."""
 
-Mode = Literal["hybrid", "semantic", "keyword"]
+Mode = Literal["hybrid", "semantic", "keyword", "sparse"]
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text to be indexed.
+    """A text to be indexed, or a picture.
 
     :param id: unique within its source; for files the path relative to the indexed root, with ``/``.
-    :param text: the text that chunks and spans refer to.
+    :param text: the text that chunks and spans refer to; what is known in words of a picture, perhaps nothing.
     :param metadata: flat; copied to every chunk of the document.
+    :param picture: what is embedded instead of the text, by a function that reads pictures; never cut.
     """
 
     id: str
     text: str
     metadata: Metadata = field(default_factory=dict)
+    picture: Picture | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,8 @@ class Leg:
     """What one leg of the search said about a hit.
 
     :param rank: 1 is best; ``None`` where the leg's candidates did not include the chunk.
-    :param score: the leg's raw score (cosine or BM25); ``None`` where it is not known.
+    :param score: the leg's raw score (cosine, BM25, or the dot product of learned sparse vectors); ``None`` where it is
+        not known.
     """
 
     rank: int | None
@@ -83,9 +89,9 @@ class Hit:
 
     :param chunk: what was found.
     :param score: higher is better. The reranker's, where there was one; else the fused score in hybrid mode, cosine in
-        semantic, BM25 in keyword mode.
-    :param legs: by name, ``semantic`` and ``keyword``: rank and raw score in that leg; ``rerank``: what the reranker
-        made of it.
+        semantic, BM25 in keyword mode, the dot product in sparse mode.
+    :param legs: by name, ``semantic``, ``keyword`` and, where the index has it, ``sparse``: rank and raw score in that
+        leg; ``rerank``: what the reranker made of it.
     :param matched_terms: the query's terms, as the analyser makes them, that the chunk contains.
     """
 

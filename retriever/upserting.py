@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from retriever.chunking import Chunked
 from retriever.indexing import IndexRun
+from retriever.pictures import DIGEST
 from retriever.planning import ChunkedDocument, Plan, qualified_id
 from retriever.report import Problem
 from retriever.types import Chunk, Document
@@ -22,8 +23,8 @@ class UpsertRun(IndexRun):
     def _made(self, window: Sequence[Document], results: Sequence[Chunked]) -> list[ChunkedDocument]:
         chunks = [self._whole(document) for document in window]
         return [
-            ChunkedDocument(chunk.document_id, [chunk], [result.tokens])
-            for chunk, result in zip(chunks, results, strict=True)
+            ChunkedDocument(chunk.document_id, [chunk], [result.tokens], document.picture)
+            for chunk, result, document in zip(chunks, results, window, strict=True)
         ]
 
     def _whole(self, document: Document) -> Chunk:
@@ -42,7 +43,7 @@ class UpsertRun(IndexRun):
             there = stored.get(store.key(chunk.id))
             if there is not None and there.document_id != chunk.document_id:
                 self._refuse(chunk, there)
-            elif there is not None and there.text == chunk.text:
+            elif there is not None and _embedded_from(there) == _embedded_from(chunk):
                 kept.append(chunk)
             else:
                 missing.append(chunk)
@@ -57,3 +58,8 @@ class UpsertRun(IndexRun):
             "again, or give this one another id"
         )
         self.report.failed.append(Problem(chunk.document_id, reason))
+
+
+def _embedded_from(chunk: Chunk) -> tuple[str, object]:
+    """A picture with other words is written anew as well: the words are searched for, too."""
+    return chunk.text, chunk.metadata.get(DIGEST)

@@ -13,8 +13,11 @@ from retriever.keyword.analyser import Analyser
 from retriever.manifest import Manifest
 from retriever.metadata import record_hash
 from retriever.recalibrating import drift_notes
+from retriever.sparse import SparseFunction
+from retriever.sparse.recorded import stored_sparse
 from retriever.stores import Entry, Query, Store
 from retriever.types import Chunk
+from retriever.vectors import embed_chunks
 
 PAGE = 256
 SAMPLE = 50
@@ -34,7 +37,7 @@ class VerifyReport:
     documents: int = 0
     """Distinct documents among them."""
     sampled: int = 0
-    """Chunks that were embedded again."""
+    """Chunks that were embedded again; pictures only where their files are still there."""
     average_length: float = 0.0
     """Terms a chunk, over the whole index."""
     problems: list[str] = field(default_factory=list)
@@ -43,13 +46,20 @@ class VerifyReport:
     """No damage, but worth knowing."""
 
 
-def verify(store: Store, manifest: Manifest, embedding: EmbeddingFunction, analyser: Analyser) -> VerifyReport:
+def verify(
+    store: Store,
+    manifest: Manifest,
+    embedding: EmbeddingFunction,
+    analyser: Analyser,
+    sparse: SparseFunction | None = None,
+) -> VerifyReport:
     """Read every record, and embed a sample again.
 
     :param store: the index.
     :param manifest: its manifest.
     :param embedding: what it says it was built with.
     :param analyser: what it says it was built with.
+    :param sparse: the learned sparse model that it says it was built with.
     """
     report = VerifyReport()
     documents: set[int] = set()
@@ -70,8 +80,9 @@ def verify(store: Store, manifest: Manifest, embedding: EmbeddingFunction, analy
                 sample.append(chunk)
             report.chunks += 1
     report.documents = len(documents)
-    report.sampled = len(sample)
-    report.problems += _check_count(store, report) + _check_vectors(store, embedding, sample)
+    report.problems += _check_count(store, report) + _check_vectors(store, embedding, sample, report)
+    if sparse is not None:
+        report.problems += _check_sparse(store, manifest, sparse, sample)
     report.average_length = terms / report.chunks if report.chunks else 0.0
     report.warnings += _check_calibration(manifest, report)
     return report
@@ -98,7 +109,9 @@ def _check_count(store: Store, report: VerifyReport) -> list[str]:
     return [f"the store counts {count} records, its ledger has {report.chunks}: index the sources again"]
 
 
-def _check_vectors(store: Store, embedding: EmbeddingFunction, sample: Sequence[Chunk]) -> list[str]:
+def _check_vectors(
+    store: Store, embedding: EmbeddingFunction, sample: Sequence[Chunk], report: VerifyReport
+) -> list[str]:
     if not sample:
         return []
     vectors = store.vectors([store.key(chunk.id) for chunk in sample])
@@ -107,10 +120,15 @@ def _check_vectors(store: Store, embedding: EmbeddingFunction, sample: Sequence[
         for chunk in sample
         if store.key(chunk.id) not in vectors
     ]
-    sample = [chunk for chunk in sample if store.key(chunk.id) in vectors]
+    made = embed_chunks(embedding, [chunk for chunk in sample if store.key(chunk.id) in vectors], fresh=True)
+    sample = [chunk for chunk in sample if chunk.id in made.vectors]
+    report.sampled = len(sample)
+    if made.problems:
+        first = next(iter(made.problems.values()))
+        report.warnings.append(f"{len(made.problems)} pictures of the sample were not embedded again, as {first}")
     if not sample:
         return problems
-    fresh = embedding.embed_documents([chunk.text for chunk in sample], fresh=True)
+    fresh = np.stack([made.vectors[chunk.id] for chunk in sample])
     norms = np.linalg.norm(fresh, axis=1, keepdims=True)
     fresh = np.divide(fresh, norms, out=np.zeros_like(fresh), where=norms > 0)
     stored = np.stack([vectors[store.key(chunk.id)] for chunk in sample])
@@ -130,6 +148,25 @@ def _check_vectors(store: Store, embedding: EmbeddingFunction, sample: Sequence[
     return problems
 
 
+def _check_sparse(store: Store, manifest: Manifest, sparse: SparseFunction, sample: Sequence[Chunk]) -> list[str]:
+    stored = stored_sparse(store, manifest, [store.key(chunk.id) for chunk in sample])
+    fresh = sparse.encode_documents([chunk.text for chunk in sample], warn=False)
+    problems = []
+    for chunk, vector in zip(sample, fresh, strict=True):
+        there = stored.get(store.key(chunk.id))
+        if there is None:
+            problems.append(
+                f"chunk {chunk.id} of {chunk.document_id} has no learned sparse vector: delete the document and index "
+                "it again"
+            )
+        elif not (cosine := there.cosine(vector)) >= MIN_COSINE:
+            problems.append(
+                f"chunk {chunk.id} of {chunk.document_id}: its learned sparse vector is not what the model gives now "
+                f"(cosine {cosine:.4f}); delete the document and index it again"
+            )
+    return problems
+
+
 def _is_found(store: Store, chunk: Chunk, vector: np.ndarray) -> bool:
     """Whether a chunk is among the best for its own vector; any number of others may be equal to it."""
     best = store.search(Query(depth=10, vector=vector)).semantic
@@ -141,6 +178,8 @@ def _is_found(store: Store, chunk: Chunk, vector: np.ndarray) -> bool:
 def _check_calibration(manifest: Manifest, report: VerifyReport) -> list[str]:
     calibration = manifest.calibration
     if calibration is None or not report.chunks:
+        return []
+    if not manifest.keyword:
         return []
     if not calibration.complete:
         return ["a recalibration was interrupted: run it again"]

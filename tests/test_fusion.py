@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retriever.fusion import RRF_K, Fused, fuse, keyword_weight, reciprocal_ranks, relative_scores
+from retriever.fusion import (
+    RRF_K,
+    Fused,
+    fuse,
+    fuse_legs,
+    keyword_weight,
+    leg_weights,
+    reciprocal_ranks,
+    relative_scores,
+    sparse_weight,
+)
 
 METHODS = ["relative", "rrf"]
 
@@ -122,3 +132,50 @@ def test_the_default_weight_by_hand(rate, weight):
 def test_the_default_weight_rises_with_unknown_words(one, other):
     low, high = sorted([one, other])
     assert 0.5 < keyword_weight(low) <= keyword_weight(high) <= 1
+
+
+shares = st.floats(0, 1) | st.sampled_from([0.0, 0.5, 1.0])
+
+
+@given(shares, shares)
+def test_a_sparse_model_that_cannot_read_has_no_say(one, other):
+    low, high = sorted([one, other])
+    assert (sparse_weight(0), sparse_weight(1)) == (0.5, 0)
+    assert 0 <= sparse_weight(high) <= sparse_weight(low) <= 0.5
+
+
+@given(shares, shares)
+def test_the_three_shares_add_up(lexical, sparse):
+    weights = leg_weights(lexical, sparse)
+    assert sum(weights.values()) == pytest.approx(1)
+    assert all(0 <= weight <= 1 for weight in weights.values())
+    assert weights["keyword"] + weights["sparse"] == pytest.approx(lexical)
+    assert leg_weights(lexical, 0) == {"keyword": lexical, "sparse": 0, "semantic": 1 - lexical}
+
+
+def test_three_legs_by_hand():
+    keyword, sparse = [("c", 10.0), ("a", 5.0)], [("d", 4.0), ("a", 1.0)]
+    legs = {"keyword": keyword, "sparse": sparse, "semantic": [("a", 0.8), ("b", 0.4)]}
+    fused = fuse_legs(legs, {"keyword": 0.2, "sparse": 0.3, "semantic": 0.5})
+    assert fused == [Fused("a", 0.5), Fused("d", 0.3), Fused("c", 0.2), Fused("b", 0.0)]
+    ranks = dict(fuse_legs(legs, {"keyword": 0.2, "sparse": 0.3, "semantic": 0.5}, method="rrf"))
+    assert ranks == pytest.approx({"a": 0.5 + 0.5 * 61 / 62, "d": 0.3, "c": 0.2, "b": 0.5 * 61 / 62})
+
+
+@given(cosines, bm25, weights, methods)
+def test_two_legs_are_a_case_of_many(semantic, keyword, weight, method):
+    legs = {"keyword": keyword, "sparse": [], "semantic": semantic}
+    assert fuse_legs(legs, leg_weights(weight, 0), method=method) == fuse(
+        semantic, keyword, method=method, weight=weight
+    )
+
+
+@given(cosines, bm25, bm25, weights, shares, methods)
+def test_many_legs_are_the_weighted_sum(semantic, keyword, sparse, lexical, share, method):
+    parts = relative_scores if method == "relative" else reciprocal_ranks
+    legs, weights = {"keyword": keyword, "sparse": sparse, "semantic": semantic}, leg_weights(lexical, share)
+    fused = fuse_legs(legs, weights, method=method)
+    assert sorted(key for key, _ in fused) == sorted({key for ranking in legs.values() for key, _ in ranking})
+    for key, score in fused:
+        wanted = sum(weights[name] * parts(ranking).get(key, 0) for name, ranking in legs.items())
+        assert score == pytest.approx(wanted, abs=1e-12)

@@ -529,7 +529,7 @@ def test_a_batch_is_stored_while_the_next_one_is_embedded():
 
         def embed_documents(self, texts, **options):
             self.batches += 1
-            if self.batches == 3:  # after the canaries and the first batch
+            if self.batches == 2:  # after the first batch
                 embedding_again.set()
                 assert storing.wait(20)
             return super().embed_documents(texts, **options)
@@ -551,7 +551,7 @@ def test_what_was_embedded_is_stored_where_embedding_the_next_batch_fails():
 
         def embed_documents(self, texts, **options):
             self.batches += 1
-            if self.batches == 4:
+            if self.batches == 3:
                 raise EmbeddingError("the provider is gone")
             return super().embed_documents(texts, **options)
 

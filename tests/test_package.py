@@ -137,7 +137,7 @@ def test_the_error_tree_is_the_one_that_is_drawn():
     assert set(real) <= set(retriever.__all__)
 
 
-@pytest.mark.parametrize("group", ["retriever.stores", "retriever.embeddings"])
+@pytest.mark.parametrize("group", ["retriever.stores", "retriever.embeddings", "retriever.sparse"])
 def test_every_entry_point_resolves(group):
     points = entry_points(group=group)
     assert points
@@ -255,6 +255,7 @@ EXTRAS = [
     "langchain",
     "sentence-transformers",
     "files",
+    "images",
     "minilm",
     "words",
     "static",

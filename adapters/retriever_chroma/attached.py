@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, NoReturn
 from retriever.embedding import EmbeddingFunction
 from retriever.errors import ConfigurationError, IndexMismatch, StoreError, StoreNotFound
 from retriever.identity import describe_embedding
-from retriever.keyword.analyser import Analyser
 from retriever.manifest import Manifest, parse_manifest, write_manifest_file
 from retriever.stores import Record
 from retriever.types import Chunk
 from retriever_chroma.configuration import build, check_described, digest, named
 from retriever_chroma.convert import MANIFEST, Reading
+from retriever_chroma.rules import Rules
 from retriever_chroma.store import ChromaStore
 
 if TYPE_CHECKING:
@@ -74,6 +74,11 @@ class AttachedStore(ChromaStore):
         with self._lock:
             if self.read_manifest() is not None:
                 raise StoreError(f"{self.address} is attached already; destroy that first, which leaves the collection")
+            if manifest.sparse is not None:
+                raise ConfigurationError(
+                    f"{self.address} belongs to another program, and has no learned sparse vectors: leave sparse out, "
+                    "or make an index of your own with retriever.copy_index(..., sparse=...)"
+                )
             collection = self._look()
             if collection is None:
                 raise StoreNotFound(f"{self.address}: there is no collection {self._name!r} to attach")
@@ -86,7 +91,7 @@ class AttachedStore(ChromaStore):
                     f"{self.address} holds vectors of {dimension} dimensions, the embedding function "
                     f"{manifest.embedding.kind!r} makes {manifest.embedding.dimension}; name the one that filled it"
                 )
-            self._replica(collection, Analyser(manifest.analyser)).sync()
+            self._replica(collection, Rules.of(manifest)).sync()
             self._keep(manifest, collection)  # last: it says that the rest is there
 
     def write_manifest(self, manifest: Manifest) -> None:

@@ -23,6 +23,7 @@ def batches(records: Sequence[Record], most_records: int) -> Iterator[list[Recor
 
 
 def _bytes(record: Record) -> int:
-    """About what a record weighs as JSON: text as UTF-8 is at most thrice its characters, a vector goes as base 64."""
+    """About what a record weighs as JSON: text as UTF-8 is at most thrice its characters, vectors go as base 64."""
+    sparse = 0 if record.sparse is None else 8 * len(record.sparse)
     metadata = sum(_BYTES_A_KEY + 3 * len(str(value)) for value in record.chunk.metadata.values())
-    return 3 * len(record.chunk.text) + record.vector.nbytes * 4 // 3 + metadata
+    return 3 * len(record.chunk.text) + (record.vector.nbytes + sparse) * 4 // 3 + metadata

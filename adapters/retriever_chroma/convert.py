@@ -4,6 +4,7 @@ The id is the chunk's, the document its text, and the metadata::
 
     {"retriever.document": ..., "retriever.source": ..., "retriever.start": 0, "retriever.end": 9,
      "retriever.hash": ..., "retriever.metadata": '{"year": 2024, "tags": ["a", "b"]}',
+     "retriever.sparse": ...,                       the learned sparse vector, where the index has a model for them
      "year": 2024}                                  keys escaped
 
 The user's metadata is read from the JSON alone: a server's reader of numbers is not exact, lists cannot be mixed or
@@ -16,12 +17,16 @@ as far as it follows our rules.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from retriever.errors import InvalidInput
 from retriever.metadata import check_scalar, clean_metadata, escape_key, record_hash
+from retriever.sparse.vector import SparseVector
 from retriever.stores import Entry
 from retriever.types import Chunk, Metadata, MetadataValue
 
@@ -31,6 +36,7 @@ MANIFEST = f"{PREFIX}manifest"
 DOCUMENT = f"{PREFIX}document"
 SOURCE = f"{PREFIX}source"
 HASH = f"{PREFIX}hash"
+SPARSE = f"{PREFIX}sparse"
 _START = f"{PREFIX}start"
 _END = f"{PREFIX}end"
 _METADATA = f"{PREFIX}metadata"
@@ -39,10 +45,11 @@ Stored = Mapping[str, Any]
 """Metadata as Chroma gives it back."""
 
 
-def to_metadata(chunk: Chunk) -> dict[str, Any]:
+def to_metadata(chunk: Chunk, sparse: SparseVector | None = None) -> dict[str, Any]:
     """All of a chunk but its id and text.
 
     :param chunk: with clean metadata.
+    :param sparse: its learned sparse vector, if it has one.
     """
     fields: dict[str, Any] = {
         DOCUMENT: chunk.document_id,
@@ -51,6 +58,8 @@ def to_metadata(chunk: Chunk) -> dict[str, Any]:
         _END: chunk.end,
         HASH: record_hash(chunk),
     }
+    if sparse is not None:
+        fields[SPARSE] = _encoded(sparse)
     if chunk.metadata:
         fields[_METADATA] = json.dumps({name: _plain(value) for name, value in chunk.metadata.items()})
         fields |= {_escaped(name): _plain(value) for name, value in chunk.metadata.items() if _is_scalar(value)}
@@ -97,6 +106,14 @@ class Reading:
             source=metadata[SOURCE],
         )
 
+    def sparse(self, metadata: Stored | None) -> SparseVector | None:
+        """The learned sparse vector; None where there is none that can be read.
+
+        :param metadata: the record's metadata.
+        """
+        text = None if self.verbatim else (metadata or {}).get(SPARSE)
+        return _decoded(text) if isinstance(text, str) else None
+
     def entry(self, chunk_id: str, document: str | None, metadata: Stored | None) -> Entry:
         """A line of the ledger.
 
@@ -107,6 +124,20 @@ class Reading:
         if self.verbatim or not metadata or HASH not in metadata:
             return Entry(chunk_id, chunk_id, "", record_hash(self.chunk(chunk_id, document, metadata)))
         return Entry(chunk_id, metadata[DOCUMENT], metadata[SOURCE], metadata[HASH])
+
+
+def _encoded(vector: SparseVector) -> str:
+    """Indices and weights, 4 bytes each, as text: JSON would take twice the room."""
+    return base64.b64encode(vector.indices.astype("<u4").tobytes() + vector.weights.astype("<f4").tobytes()).decode()
+
+
+def _decoded(text: str) -> SparseVector | None:
+    try:
+        numbers = np.frombuffer(base64.b64decode(text, validate=True), dtype="<u4")
+        indices, weights = np.split(numbers, 2)
+        return SparseVector(indices.astype(np.uint32), weights.view("<f4").astype(np.float32))
+    except (ValueError, InvalidInput):
+        return None
 
 
 def _escaped(key: str) -> str:

@@ -1,4 +1,4 @@
-"""The two legs of a search, and what makes sure that no hit breaks the filter."""
+"""The legs of a search, and what makes sure that no hit breaks the filter."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.filters import Filter, matches
+from retriever.sparse.vector import NOTHING, SparseVector
 from retriever.stores import Candidate
 from retriever.types import FloatVector
 from retriever_chroma.collection import Collection
@@ -18,6 +19,7 @@ from retriever_chroma.replica import Replica
 _GROWTH = 4
 _MOST_SCANNED = 20_000
 _ATTEMPTS = 3
+_MARGIN = 16
 
 
 class Check:
@@ -57,6 +59,28 @@ def keyword_leg(replica: Replica, check: Check, terms: Mapping[str, int], depth:
     :param depth: how many at most.
     """
     return _enough(lambda size: replica.search(terms, size, check.condition), check, depth)
+
+
+def sparse_leg(
+    collection: Collection, reading: Reading, replica: Replica, check: Check, vector: SparseVector, depth: int
+) -> list[Candidate]:
+    """The best records by learned sparse vectors.
+
+    The keyword index finds some more than are wanted, with rounded weights; the true ones, in the collection, decide.
+
+    :param collection: where they are.
+    :param reading: how they are read.
+    :param replica: in step.
+    :param check: of the filter.
+    :param vector: of the query.
+    :param depth: how many at most.
+    """
+    wanted = depth + max(_MARGIN, depth // 4)
+    found = _enough(lambda size: replica.search_sparse(vector, size, check.condition), check, wanted)
+    rows = collection.rows([candidate.key for candidate in found], ["metadatas"])
+    stored = {row.id: reading.sparse(row.metadata) or NOTHING for row in rows}
+    scored = (Candidate(key, weights.dot(vector)) for key, weights in stored.items())
+    return _best(candidate for candidate in scored if candidate.score > 0)[:depth]
 
 
 def semantic_leg(

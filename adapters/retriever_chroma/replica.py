@@ -27,9 +27,11 @@ from retriever.errors import StoreDamaged
 from retriever.filters import Filter
 from retriever.keyword.analyser import Analyser
 from retriever.keyword.index import KeywordIndex, KeywordRecord, Matches
+from retriever.sparse.vector import SparseVector
 from retriever.stores import Candidate
 from retriever_chroma.collection import Collection
 from retriever_chroma.convert import Reading
+from retriever_chroma.rules import Rules
 from retriever_chroma.sqlite import Database
 from retriever_chroma.unsettled import Unsettled
 
@@ -43,7 +45,7 @@ _MOST_PENDING = 20_000  # records that a kill may leave to the next sync
 class Note:
     """What is committed with the index.
 
-    :param analyser: settings of the analyser that made its terms.
+    :param analyser: settings of the analyser, and of all else that made it.
     :param position: the sequence number that it is in step with; None where there is none.
     """
 
@@ -69,7 +71,7 @@ class Replica:
     :param index: the keyword index.
     :param collection: the truth.
     :param reading: how its records are read.
-    :param analyser: makes the terms.
+    :param rules: what it is made by.
     :param database: Chroma's SQLite file; None where it cannot be read.
     :param unsettled: given where other processes use the index, which then is told of every write at once, and looks
         for those of others at most every :data:`INTERVAL` seconds.
@@ -82,17 +84,18 @@ class Replica:
         index: KeywordIndex,
         collection: Collection,
         reading: Reading,
-        analyser: Analyser,
+        rules: Rules,
         database: Database | None,
         unsettled: Unsettled | None,
     ) -> None:
         self._index = index
         self._collection = collection
         self._reading = reading
-        self.analyser = analyser
+        self.rules = rules
+        self._analyser = Analyser(rules.analyser)
         self._database = database
         self._unsettled = unsettled
-        self._settings = analyser.config.model_dump_json()
+        self._settings = rules.text()
         self._mutex = threading.RLock()
         self._writes = threading.RLock()  # taken before the other, never after
         self._is_behind = False
@@ -139,11 +142,18 @@ class Replica:
         self._follow(lambda: self._index.delete(ids), len(ids))
 
     def terms(self, text: str) -> Mapping[str, int]:
-        """How often each term occurs in a text.
+        """How often each term occurs in a text; none where there is no keyword leg.
 
         :param text: of a record.
         """
-        return self.analyser.terms(text)
+        return self._analyser.terms(text) if self.rules.keyword else {}
+
+    def sparse(self, metadata: Mapping[str, object] | None) -> SparseVector | None:
+        """The learned sparse vector of a record; None where there is none.
+
+        :param metadata: as Chroma gives it back.
+        """
+        return None if self.rules.unit is None else self._reading.sparse(metadata)
 
     def record(self, chunk_id: str, text: str | None, metadata: Mapping[str, object] | None) -> KeywordRecord:
         """What the index keeps of a record.
@@ -154,7 +164,7 @@ class Replica:
         """
         chunk = self._reading.chunk(chunk_id, text, metadata)
         digest = self._reading.entry(chunk_id, text, metadata).hash
-        return KeywordRecord(chunk, self.analyser.terms(chunk.text), digest)
+        return KeywordRecord(chunk, self.terms(chunk.text), digest, self.sparse(metadata))
 
     def search(self, terms: Mapping[str, int], depth: int, condition: Filter | None) -> list[Candidate]:
         """The best records by BM25, as far as is known to be in step.
@@ -164,6 +174,15 @@ class Replica:
         :param condition: holds for all of them where the index can tell.
         """
         return self._whole(lambda: self._index.search(terms, depth, condition))
+
+    def search_sparse(self, vector: SparseVector, depth: int, condition: Filter | None) -> list[Candidate]:
+        """The best records by learned sparse vectors with rounded weights; otherwise as :meth:`search`.
+
+        :param vector: of the query.
+        :param depth: how many at most.
+        :param condition: holds for all of them where the index can tell.
+        """
+        return self._whole(lambda: self._index.search_sparse(vector, depth, condition))
 
     def matching(self, condition: Filter, limit: int) -> Matches | None:
         """The records that satisfy a filter, or a few more; None where there are too many.

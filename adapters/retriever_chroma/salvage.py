@@ -14,7 +14,7 @@ import numpy as np
 
 from retriever.batched import batched
 from retriever.errors import StoreDamaged
-from retriever.manifest import parse_manifest
+from retriever.manifest import Manifest, parse_manifest
 from retriever.repairing import Salvage, Salvaged
 from retriever.types import FloatVector
 from retriever_chroma.convert import MANIFEST, Reading
@@ -46,10 +46,10 @@ def salvage(database: Database, name: str, where: str) -> Salvage | None:
     if MANIFEST not in found.metadata:
         raise foreign(where, name)
     manifest = parse_manifest(found.metadata[MANIFEST], where)
-    return Salvage(manifest, _records(database, found.id, manifest.embedding.dimension, where))
+    return Salvage(manifest, _records(database, found.id, manifest, where))
 
 
-def _records(database: Database, collection: str, dimension: int, where: str) -> Iterator[Salvaged]:
+def _records(database: Database, collection: str, manifest: Manifest, where: str) -> Iterator[Salvaged]:
     reading = Reading(verbatim=False)
     try:
         for page in batched(database.rows(collection), _PAGE):
@@ -59,7 +59,9 @@ def _records(database: Database, collection: str, dimension: int, where: str) ->
             for row in page:
                 fields = metadata[row.number]
                 text = fields.pop(_TEXT, None)
-                yield Salvaged(reading.chunk(row.id, text, fields), _vector(vectors.get(row.id), dimension))
+                sparse = None if manifest.sparse is None else reading.sparse(fields)
+                vector = _vector(vectors.get(row.id), manifest.embedding.dimension)
+                yield Salvaged(reading.chunk(row.id, text, fields), vector, sparse)
     except sqlite3.Error as error:
         raise _lost(where, error) from error
 

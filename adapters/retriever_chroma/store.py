@@ -24,37 +24,33 @@ from retriever.errors import (
     StoreNotFound,
 )
 from retriever.filters import Filter, matches
-from retriever.keyword.analyser import Analyser
+from retriever.keyword.config import AnalyserConfig
 from retriever.keyword.tantivy_index import TantivyIndex
 from retriever.manifest import Manifest, parse_manifest
+from retriever.sparse.vector import SparseVector
 from retriever.stores import Candidate, Entry, Legs, Query, Record
 from retriever.types import Chunk, FloatVector
 from retriever_chroma.batches import batches
 from retriever_chroma.configuration import check_own
 from retriever_chroma.convert import MANIFEST, Reading
 from retriever_chroma.folder import Folder, foreign
-from retriever_chroma.legs import Check, keyword_leg, semantic_leg
+from retriever_chroma.given import place_of
+from retriever_chroma.legs import Check, keyword_leg, semantic_leg, sparse_leg
+from retriever_chroma.making import configuration
 from retriever_chroma.narrowing import possible_rows
 from retriever_chroma.place import DEFAULT_NAME, Memory, Place, check_name
 from retriever_chroma.repair import FolderRepair
 from retriever_chroma.replica import Replica
-from retriever_chroma.server import given_server, server_place
+from retriever_chroma.rules import Rules
+from retriever_chroma.server import server_place
 from retriever_chroma.unsettled import Unsettled
 from retriever_chroma.writing import refused, rewrite, write
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
-    from chromadb.api.collection_configuration import CreateCollectionConfiguration
 
     from retriever_chroma.attached import AttachedStore
     from retriever_chroma.collection import Calling, Collection
-
-# Of 20,000 random vectors of 128 dimensions, the worst case, Chroma's own settings (100, 16, 100) find 0.59 of the
-# best 10 and 0.66 of the best 200, these 0.99 and 0.97, in 3 ms instead of 2. Of 14,000 hashed chunks 29 and 3 are not
-# found by their own vectors. 400, 64, 400 leave none, but write 300 records a second at 50,000 × 384, and a query
-# takes 9 ms.
-CONFIGURATION = {"hnsw": {"space": "cosine", "ef_construction": 200, "max_neighbors": 32, "ef_search": 400}}
-"""Of the collections of this package."""
 
 _MOST_IDS = 20_000  # to search among, in the process
 _MOST_IDS_SENT = 5_000  # and over the network
@@ -121,7 +117,7 @@ class ChromaStore:
         elif path is not None:
             self._place = Folder(Path(path))
         else:
-            self._place = _place_of(client, timeout) if client is not None else Memory()
+            self._place = place_of(client, timeout) if client is not None else Memory()
         self._deadline = deadline
         self._reading = Reading(verbatim=False)
         self._lock = threading.RLock()
@@ -186,14 +182,14 @@ class ChromaStore:
         with self._lock:
             if self.read_manifest() is not None:
                 raise StoreError(f"{self.address} holds an index already; destroy it first")
-            text, configuration = manifest.model_dump_json(), _configuration(manifest)
+            text, settings = manifest.model_dump_json(), configuration(manifest)
             client = self._client()
             try:
                 self._calling()(
                     lambda: client.create_collection(
                         self._name,
                         embedding_function=None,
-                        configuration=configuration,
+                        configuration=settings,
                         metadata={MANIFEST: text},
                     )
                 )
@@ -223,7 +219,8 @@ class ChromaStore:
         :raises RecordsRefused: naming records that Chroma does not take; all others are written.
         """
         opened = self._open()
-        check_records(records, opened.manifest.embedding.dimension)
+        manifest = opened.manifest
+        check_records(records, manifest.embedding.dimension, sparse=manifest.sparse is not None)
         refusals: list[RecordsRefused] = []
         for batch in batches(records, opened.most_records):
             with self._lock, opened.replica.writing([record.chunk.id for record in batch]):
@@ -254,18 +251,21 @@ class ChromaStore:
                 yield self._reading.entry(*row)
 
     def search(self, query: Query) -> Legs:
-        """Both legs. With a filter the records themselves are looked at, so that no hit ever breaks it."""
+        """All legs. With a filter the records themselves are looked at, so that no hit ever breaks it."""
         opened = self._open()
         opened.replica.ready()
         check = Check(opened.collection, self._reading, query.filter)
         most_ids = _MOST_IDS if self._place.timeout is None else _MOST_IDS_SENT
         semantic: list[Candidate] = []
         keyword: list[Candidate] = []
+        sparse: list[Candidate] = []
         if query.vector is not None:
             semantic = semantic_leg(opened.collection, opened.replica, check, query.vector, query.depth, most_ids)
         if query.terms:
             keyword = keyword_leg(opened.replica, check, query.terms, query.depth)
-        return Legs(semantic, keyword)
+        if query.sparse:
+            sparse = sparse_leg(opened.collection, self._reading, opened.replica, check, query.sparse, query.depth)
+        return Legs(semantic, keyword, sparse)
 
     def key(self, chunk_id: str) -> str:
         """The chunk id itself."""
@@ -280,6 +280,12 @@ class ChromaStore:
         """Vectors by id, scaled to length 1."""
         found = self._open().collection.vectors(list(dict.fromkeys(keys)))
         return {key: _unit(vector) for key, vector in found.items()}
+
+    def sparse_vectors(self, keys: Sequence[str]) -> dict[str, SparseVector]:
+        """Learned sparse vectors by id."""
+        rows = self._open().collection.rows(list(dict.fromkeys(keys)), ["metadatas"])
+        found = {row.id: self._reading.sparse(row.metadata) for row in rows}
+        return {key: vector for key, vector in found.items() if vector is not None}
 
     def sync(self) -> None:
         """Compare the keyword index with every record, and take over what other programs changed."""
@@ -369,7 +375,7 @@ class ChromaStore:
                 if manifest is None or collection is None:
                     raise StoreNotFound(f"{self.address} holds no index yet")
                 self._place.check(self._name, collection.id)
-                client, replica = self._client(), self._replica(collection, Analyser(manifest.analyser))
+                client, replica = self._client(), self._replica(collection, Rules.of(manifest))
                 most = min(_MOST_RECORDS, self._calling()(client.get_max_batch_size))
                 self._opened = _Opened(collection, replica, manifest, most if most > 0 else _MOST_RECORDS)
             return self._opened
@@ -378,7 +384,7 @@ class ChromaStore:
         """Go on with another manifest."""
         opened = self._open()
         self._manifest = manifest
-        replica = self._replica(opened.collection, Analyser(manifest.analyser))
+        replica = self._replica(opened.collection, Rules.of(manifest))
         self._opened = _Opened(opened.collection, replica, manifest, opened.most_records)
 
     def _client(self) -> ClientAPI:
@@ -395,25 +401,25 @@ class ChromaStore:
         )
         return Calling(self.address, self._place.secret, self._place.timeout, self._deadline, repair)
 
-    def _replica(self, collection: Collection, analyser: Analyser) -> Replica:
-        """The one that is open, or a new one; another analyser builds it anew."""
+    def _replica(self, collection: Collection, rules: Rules) -> Replica:
+        """The one that is open, or a new one; other rules build it anew."""
         key = (collection.id, self._reading.verbatim)
         replica = self._place.replicas.get(key)
-        if replica is None or replica.analyser.config != analyser.config:
+        if replica is None or replica.rules != rules:
             if replica is not None:
                 replica.close()
             home = self._place.home(collection.id)
-            index = TantivyIndex(None if home is None else home / "keyword")
+            index = TantivyIndex(None if home is None else home / "keyword", rules.unit or 1.0)
             is_shared = self._place.timeout is not None
             unsettled = Unsettled(home / "unsettled") if is_shared and home is not None else None
-            replica = Replica(index, collection, self._reading, analyser, self._place.database(), unsettled)
+            replica = Replica(index, collection, self._reading, rules, self._place.database(), unsettled)
             self._place.replicas[key] = replica
         return replica
 
     def _remove_replica(self, collection: Collection) -> None:
         """Also one that is being written elsewhere loses its collection: then its folder stays in the cache."""
         with suppress(StoreLocked):
-            self._replica(collection, Analyser()).destroy()
+            self._replica(collection, Rules(AnalyserConfig())).destroy()
         self._place.replicas.pop((collection.id, self._reading.verbatim), None)
 
     def _remove_home(self, collection: Collection) -> None:
@@ -428,33 +434,6 @@ class ChromaStore:
     def _check_process(self) -> None:
         if self._process not in (None, os.getpid()):  # Chroma's threads did not come along: it would hang
             raise StoreError(f"{self.address} was opened before this process was forked: open it anew in here")
-
-
-def _configuration(manifest: Manifest) -> CreateCollectionConfiguration:
-    """With the embedding function, if plain chromadb can build it: then it can use the collection by its name."""
-    from retriever_chroma.embedding_function import RetrieverEmbeddingFunction
-
-    configuration = cast("CreateCollectionConfiguration", dict(CONFIGURATION))
-    with suppress(ConfigurationError):
-        configuration["embedding_function"] = RetrieverEmbeddingFunction.described(manifest.embedding)
-    return configuration
-
-
-def _place_of(client: ClientAPI, timeout: float) -> Place:
-    """The place of a client that was given.
-
-    :raises ConfigurationError: for anything else than a client of chromadb.
-    """
-    settings = getattr(client, "get_settings", lambda: None)()
-    if settings is None or not hasattr(client, "get_collection"):
-        raise ConfigurationError(f"a Chroma store takes a client of chromadb, not a {type(client).__name__}")
-    if "async" in str(settings.chroma_api_impl):
-        raise ConfigurationError("a Chroma store takes no asynchronous client: give chromadb.HttpClient(...)")
-    if settings.chroma_server_host:
-        return given_server(client, timeout)
-    if settings.is_persistent:
-        return Folder(Path(settings.persist_directory), client)
-    return Memory(client)
 
 
 def _unit(vector: FloatVector) -> FloatVector:

@@ -11,6 +11,7 @@ from retriever.embedding.wrapped import CallableEmbedding
 from retriever.errors import ConfigurationError
 
 _TELLING = re.compile(r"model|dimension|deployment", re.IGNORECASE)
+_SECRET = re.compile(r"key|token|secret|passw|credential|auth", re.IGNORECASE)
 
 
 class ChromaEmbedding(CallableEmbedding):
@@ -33,10 +34,15 @@ class ChromaEmbedding(CallableEmbedding):
 
 def _called(function: ChromaFunction[Any]) -> str:
     """Its name and what says which vectors come out; the rest of a configuration may hold anything."""
-    name = function.name() if callable(getattr(function, "name", None)) else type(function).__name__
+    try:
+        name = function.name()
+    except Exception:  # those of users often have none
+        name = None
     try:
         settings = dict(function.get_config())
     except Exception:
-        settings = {}  # those of users often have none
-    telling = {key: value for key, value in sorted(settings.items()) if _TELLING.search(key)}
-    return " ".join([str(name), *(f"{key}={value}" for key, value in telling.items() if isinstance(value, str | int))])
+        settings = {}
+    if not isinstance(name, str) or not name:  # chromadb answers NotImplemented for those without
+        name = type(function).__name__
+    telling = {key: settings[key] for key in sorted(settings) if _TELLING.search(key) and not _SECRET.search(key)}
+    return " ".join([name, *(f"{key}={value}" for key, value in telling.items() if isinstance(value, str | int))])

@@ -44,11 +44,14 @@ def rewrite(collection: Collection, replica: Replica, chunks: Sequence[Chunk]) -
     known = [chunk for chunk in chunks if chunk.id in old]
     if not known:
         return
-    new = [to_metadata(chunk) for chunk in known]
+    sparse = [replica.sparse(old[chunk.id]) for chunk in known]
+    new = [to_metadata(chunk, vector) for chunk, vector in zip(known, sparse, strict=True)]
     merged = [replacing(fields, old[chunk.id]) for chunk, fields in zip(known, new, strict=True)]
     collection.update([chunk.id for chunk in known], merged)
-    pairs = zip(known, new, strict=True)
-    replica.upsert([KeywordRecord(chunk, replica.terms(chunk.text), fields[HASH]) for chunk, fields in pairs])
+    parts = zip(known, new, sparse, strict=True)
+    replica.upsert(
+        [KeywordRecord(chunk, replica.terms(chunk.text), fields[HASH], vector) for chunk, fields, vector in parts]
+    )
 
 
 def refused(refusals: Sequence[RecordsRefused]) -> RecordsRefused:
@@ -63,7 +66,7 @@ def refused(refusals: Sequence[RecordsRefused]) -> RecordsRefused:
 
 def _write(collection: Collection, replica: Replica, records: Sequence[Record]) -> None:
     ids = [record.chunk.id for record in records]
-    new = [to_metadata(record.chunk) for record in records]
+    new = [to_metadata(record.chunk, record.sparse) for record in records]
     old = {row.id: row.metadata for row in collection.rows(ids, ["metadatas"])}
     collection.upsert(
         ids,
@@ -72,4 +75,4 @@ def _write(collection: Collection, replica: Replica, records: Sequence[Record]) 
         [replacing(fields, old.get(key)) for key, fields in zip(ids, new, strict=True)],
     )
     pairs = zip(records, new, strict=True)
-    replica.upsert([KeywordRecord(record.chunk, record.terms, fields[HASH]) for record, fields in pairs])
+    replica.upsert([KeywordRecord(r.chunk, r.terms, fields[HASH], r.sparse) for r, fields in pairs])

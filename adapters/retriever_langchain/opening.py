@@ -12,6 +12,8 @@ from retriever.address import parse_address
 from retriever.embedding import EmbeddingFunction, EmbeddingInput
 from retriever.identity import check_settings
 from retriever.opening import PathInput
+from retriever.sparse import SparseInput, resolve_sparse
+from retriever.sparse.recorded import check_sparse
 from retriever.stores import Store
 from retriever_langchain.attaching import Attachment
 from retriever_langchain.embedding_function import as_embedding_function
@@ -26,14 +28,21 @@ class LazyIndex:
 
     :param place: a folder, an address, a store, an open retriever, or a collection to attach to.
     :param embedding: what a user passed; None for what built the index.
+    :param sparse: a learned sparse model that a user passed; None for the index's own, if it has one.
     :raises ConfigurationError: for an address that is none, or that holds a secret.
     """
 
-    def __init__(self, place: Place | Attachment, embedding: Embeddings | EmbeddingInput | None) -> None:
+    def __init__(
+        self,
+        place: Place | Attachment,
+        embedding: Embeddings | EmbeddingInput | None,
+        sparse: SparseInput | None = None,
+    ) -> None:
         if isinstance(place, str | os.PathLike):
             parse_address(os.fspath(place))  # from here on it is shown: one that holds a secret is refused
         self._place = place
         self._given = embedding
+        self._sparse = sparse
         self._lock = threading.Lock()
         self._opened: Retriever | None = None
 
@@ -72,11 +81,13 @@ class LazyIndex:
         place = self._place
         if isinstance(place, Retriever):
             check_settings(place.manifest, place.address, function, None, None)
+            terms = None if self._sparse is None else resolve_sparse(self._sparse)
+            check_sparse(place.manifest, place.address, terms, None)
             return place
         if not isinstance(place, Attachment):
-            return Retriever.open(place, embedding=function)
+            return Retriever.open(place, embedding=function, sparse=self._sparse)
         try:
-            return Retriever.open(place.open(), embedding=function)
+            return Retriever.open(place.open(), embedding=function, sparse=self._sparse)
         except BaseException:
             place.close()
             raise

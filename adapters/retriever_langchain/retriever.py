@@ -32,7 +32,8 @@ class HybridRetriever(BaseRetriever):
 
     :param index: an open :class:`retriever.Retriever`, or a :class:`~retriever_langchain.RetrieverVectorStore`.
     :param k: how many documents at most.
-    :param mode: ``hybrid``, ``semantic`` or ``keyword``; by default the vector store's own, ``hybrid`` of an index.
+    :param mode: ``hybrid``, ``semantic``, ``keyword`` or ``sparse``; by default the vector store's own,
+        ``hybrid`` of an index.
     :param filter: in our filter language, or a filter of qdrant-client.
     :param settings: others of :meth:`retriever.Retriever.search`, such as ``min_cosine`` and ``mmr``.
     """

@@ -15,6 +15,7 @@ from retriever.batched import batched
 from retriever.embedding import EmbeddingInput
 from retriever.filters import And, parse_filter
 from retriever.metadata import check_text
+from retriever.sparse import SparseInput
 from retriever.types import Mode
 from retriever_langchain.asynchronous import asynchronous
 from retriever_langchain.attaching import Attachment, chroma_collection, qdrant_collection
@@ -46,7 +47,8 @@ class RetrieverVectorStore(Searches):
 
     :param store: a folder, an address such as ``chroma:./index``, a store, or an open :class:`retriever.Retriever`.
     :param embedding: of LangChain, one of ours, or a name of one; an index that exists is opened without.
-    :param mode: ``hybrid``, ``semantic`` or ``keyword``: how to search where a call does not say.
+    :param mode: ``hybrid``, ``semantic``, ``keyword`` or ``sparse``: how to search where a call does not say.
+    :param sparse: a learned sparse model, which a new index is made with: see :meth:`retriever.Retriever.open`.
     :raises InvalidInput: for another mode.
     :raises ConfigurationError: for an address that is none, or that holds a secret.
     """
@@ -57,10 +59,11 @@ class RetrieverVectorStore(Searches):
         embedding: Embeddings | EmbeddingInput | None = None,
         *,
         mode: Mode = "hybrid",
+        sparse: SparseInput | None = None,
     ) -> None:
         if mode not in get_args(Mode):
-            raise InvalidInput(f"unknown mode {mode!r}: hybrid, semantic or keyword")
-        self._index = LazyIndex(store, embedding)
+            raise InvalidInput(f"unknown mode {mode!r}: {', '.join(get_args(Mode))}")
+        self._index = LazyIndex(store, embedding, sparse)
         self.mode = mode
 
     @property

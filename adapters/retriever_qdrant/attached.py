@@ -16,6 +16,7 @@ from qdrant_client import models
 from retriever.cache_folder import cache_folder
 from retriever.errors import (
     AccessDenied,
+    ConfigurationError,
     IndexMismatch,
     ManifestUnreadable,
     NotAStore,
@@ -89,6 +90,11 @@ class AttachedStore:
         """
         if self.read_manifest() is not None:
             raise StoreError(f"{self.address} is attached already; destroy that first")
+        if manifest.sparse is not None:
+            raise ConfigurationError(
+                f"{self.address} is attached, and has no learned sparse vectors: leave sparse out, or make an index of "
+                "your own with retriever.copy_index(..., sparse=...)"
+            )
         if manifest.filter_fields:
             raise StoreError(f"{self.address} is attached: its payload indexes are its owner's to make")
         info = self._info()

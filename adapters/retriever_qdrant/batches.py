@@ -28,4 +28,5 @@ def batches(records: Sequence[Record]) -> Iterator[list[Record]]:
 
 def _bytes(record: Record) -> int:
     """About what a record weighs: text as UTF-8 is at most thrice its characters here, a term is 8 bytes."""
-    return 3 * len(record.chunk.text) + record.vector.nbytes + 8 * len(record.terms)
+    sparse = 0 if record.sparse is None else len(record.sparse)
+    return 3 * len(record.chunk.text) + record.vector.nbytes + 8 * (len(record.terms) + sparse)

@@ -10,13 +10,16 @@ from qdrant_client import QdrantClient, models
 
 from retriever.batched import batched
 from retriever.errors import StoreNotFound
-from retriever.keyword.bm25 import SparseVector, query_vector
+from retriever.keyword import bm25
+from retriever.keyword.bm25 import query_vector
+from retriever.sparse.vector import NOTHING, SparseVector
 from retriever.stores import Legs, Query
 from retriever.types import FloatVector
 from retriever_qdrant.batches import PAGE
 from retriever_qdrant.connection import Connection
 from retriever_qdrant.direction import direction
 from retriever_qdrant.legs import LEAST_EF, best, clipped
+from retriever_qdrant.payload import SPARSE
 
 PointId = int | str
 """As the client gives and takes it: a number, or a UUID."""
@@ -67,12 +70,12 @@ class Collection:
             if offset is None:
                 return
 
-    def retrieve(self, ids: Sequence[PointId], *, payload: bool, vector: bool = False) -> Iterator[models.Record]:
+    def retrieve(self, ids: Sequence[PointId], *, payload: bool, vector: str | None = None) -> Iterator[models.Record]:
         """The points with these ids, as far as they are there.
 
         :param ids: any number.
         :param payload: whether all of the payload comes with them.
-        :param vector: whether the dense vector does.
+        :param vector: name of the vector that does; empty for the one without a name.
         """
         for page in batched(dict.fromkeys(ids), PAGE):
             yield from self._connection.call(
@@ -80,7 +83,7 @@ class Collection:
                     self._name,
                     page,
                     with_payload=payload,
-                    with_vectors=vector and ([self._dense] if self._dense else True),
+                    with_vectors=vector is not None and ([vector] if vector else True),
                 )
             )
 
@@ -90,15 +93,27 @@ class Collection:
         :param ids: any number.
         """
         vectors: dict[str, FloatVector] = {}
-        for point in self.retrieve(ids, payload=False, vector=True):
+        for point in self.retrieve(ids, payload=False, vector=self._dense):
             given: Any = point.vector
             dense = given.get(self._dense) if isinstance(given, Mapping) else given
             if dense is not None:
                 vectors[self._key(point.id)] = np.array(dense, dtype=np.float32)
         return vectors
 
+    def sparse_vectors(self, ids: Sequence[PointId]) -> dict[str, SparseVector]:
+        """The learned sparse vectors of these points by key; no server keeps one that is empty.
+
+        :param ids: any number.
+        """
+        vectors: dict[str, SparseVector] = {}
+        for point in self.retrieve(ids, payload=False, vector=SPARSE):
+            given: Any = point.vector
+            found = given.get(SPARSE) if isinstance(given, Mapping) else None
+            vectors[self._key(point.id)] = NOTHING if found is None else SparseVector.of(found.indices, found.values)
+        return vectors
+
     def search(self, query: Query, condition: models.Filter | None, *, quantised: bool) -> Legs:
-        """Both legs in one round trip.
+        """All legs in one round trip.
 
         :param query: whose filter is not looked at.
         :param condition: its filter, compiled.
@@ -109,6 +124,8 @@ class Collection:
             legs["semantic"] = (self._dense, direction(query.vector).tolist())
         if query.terms:
             legs["keyword"] = (self._keyword, to_sparse(query_vector(query.terms)))
+        if query.sparse:
+            legs["sparse"] = (SPARSE, learned(query.sparse))
         if not legs:
             return Legs()
         requests = [
@@ -128,6 +145,7 @@ class Collection:
         return Legs(
             best((self._key(point.id), clipped(point.score)) for point in found.get("semantic", [])),
             best((self._key(point.id), point.score) for point in found.get("keyword", [])),
+            best((self._key(point.id), point.score) for point in found.get("sparse", [])),
         )
 
     def _params(self, depth: int, quantised: bool) -> models.SearchParams | None:
@@ -147,9 +165,17 @@ class Collection:
         return self._connection.call(ask)
 
 
-def to_sparse(vector: SparseVector) -> models.SparseVector:
+def to_sparse(vector: bm25.SparseVector) -> models.SparseVector:
     """A sparse vector in the client's type.
 
     :param vector: of a document or of a query.
     """
     return models.SparseVector(indices=vector.indices, values=vector.values)
+
+
+def learned(vector: SparseVector) -> models.SparseVector:
+    """A learned sparse vector in the client's type.
+
+    :param vector: of a document or of a query.
+    """
+    return models.SparseVector(indices=vector.indices.tolist(), values=vector.weights.tolist())

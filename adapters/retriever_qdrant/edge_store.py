@@ -19,6 +19,7 @@ from retriever.errors import StoreError, StoreNotFound
 from retriever.filters import Filter
 from retriever.keyword.bm25 import query_vector
 from retriever.manifest import Manifest
+from retriever.sparse.vector import NOTHING, SparseVector
 from retriever.stores import Entry, Legs, Query, Record
 from retriever.types import Chunk, FloatVector
 from retriever_qdrant import convert, payload
@@ -103,7 +104,7 @@ class EdgeStore:
             if manifest.calibration is None:
                 raise StoreError(f"{self.address}: the manifest needs a calibration before records are written")
             average_length = manifest.calibration.average_length
-            check_records(records, manifest.embedding.dimension)
+            check_records(records, manifest.embedding.dimension, sparse=manifest.sparse is not None)
         for batch in batches(records):
             with self._using() as (shard, _):
                 points = [convert.to_point(record, average_length) for record in batch]
@@ -147,7 +148,7 @@ class EdgeStore:
                 return
 
     def search(self, query: Query) -> Legs:
-        """Both legs in one call of the engine."""
+        """All legs in one call of the engine."""
         compiled = FILTERS.compile(query.filter)
         legs: dict[str, Any] = {}
         if query.vector is not None:
@@ -155,6 +156,8 @@ class EdgeStore:
         if query.terms:
             terms = convert.to_sparse(query_vector(query.terms))
             legs["keyword"] = edge.Query.Nearest(terms, using=payload.KEYWORD)
+        if query.sparse:
+            legs["sparse"] = edge.Query.Nearest(convert.learned(query.sparse), using=payload.SPARSE)
         params = edge.SearchParams(hnsw_ef=max(LEAST_EF, query.depth))
         requests = [
             edge.QueryRequest(limit=query.depth, query=leg, filter=compiled, params=params) for leg in legs.values()
@@ -165,6 +168,7 @@ class EdgeStore:
         return Legs(
             best([(_key(point), clipped(point.score)) for point in found.get("semantic", [])]),
             best([(_key(point), point.score) for point in found.get("keyword", [])]),
+            best([(_key(point), point.score) for point in found.get("sparse", [])]),
         )
 
     def key(self, chunk_id: str) -> str:
@@ -173,13 +177,19 @@ class EdgeStore:
 
     def fetch(self, keys: Sequence[str]) -> dict[str, Chunk]:
         """Chunks by key."""
-        points = self._retrieve(keys, with_payload=True)
+        points = self._retrieve(keys)
         return {key: payload.to_chunk(points[key].payload or {}) for key in keys if key in points}
 
     def vectors(self, keys: Sequence[str]) -> dict[str, FloatVector]:
         """Vectors by key."""
-        rows: dict[str, Any] = {key: point.vector for key, point in self._retrieve(keys, with_payload=False).items()}
+        rows: dict[str, Any] = {key: point.vector for key, point in self._retrieve(keys, payload.DENSE).items()}
         return {key: np.array(row[payload.DENSE], dtype=np.float32) for key, row in rows.items()}
+
+    def sparse_vectors(self, keys: Sequence[str]) -> dict[str, SparseVector]:
+        """Learned sparse vectors by key; the engine keeps none that is empty."""
+        rows: dict[str, Any] = {key: point.vector for key, point in self._retrieve(keys, payload.SPARSE).items()}
+        found = {key: (row or {}).get(payload.SPARSE) for key, row in rows.items()}
+        return {key: NOTHING if v is None else SparseVector.of(v.indices, v.values) for key, v in found.items()}
 
     def optimise(self) -> None:
         """Build graphs and drop what was deleted, where there is enough of either. Searches wait meanwhile.
@@ -272,12 +282,13 @@ class EdgeStore:
             self._folder.write_changes(self._folder.changes() + self._unnoted)
             self._unnoted = Changes()
 
-    def _retrieve(self, keys: Sequence[str], *, with_payload: bool) -> dict[str, edge.Record]:
+    def _retrieve(self, keys: Sequence[str], vector: str | None = None) -> dict[str, edge.Record]:
+        """The points with one of their vectors, or with their payloads."""
         ids = [key for key in keys if payload.is_point_id(key)]  # the engine fails on others; nothing is there
         points: dict[str, edge.Record] = {}
         for page in batched(ids, PAGE):
             with self._using() as (shard, _):
-                found = shard.retrieve(list(page), with_payload, [] if with_payload else [payload.DENSE])
+                found = shard.retrieve(list(page), vector is None, [] if vector is None else [vector])
             points.update((_key(point), point) for point in found)
         return points
 

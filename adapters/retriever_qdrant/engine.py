@@ -9,7 +9,7 @@ import qdrant_edge as edge
 
 from retriever.manifest import FieldType, Manifest
 from retriever_qdrant.changes import UNINDEXED
-from retriever_qdrant.payload import BUILT_IN, DENSE, KEYWORD, metadata_path
+from retriever_qdrant.payload import BUILT_IN, DENSE, KEYWORD, SPARSE, metadata_path
 
 # Never Integer: a range around 0.3 finds nothing in such an index.
 _SCHEMAS: Mapping[FieldType, edge.PayloadSchemaType] = {
@@ -30,7 +30,7 @@ def create_shard(path: Path, manifest: Manifest) -> edge.EdgeShard:
     threshold = max(1, UNINDEXED * dimension * 4 // 1024)
     config = edge.EdgeConfig(
         vectors={DENSE: edge.EdgeVectorParams(dimension, edge.Distance.Cosine)},
-        sparse_vectors={KEYWORD: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
+        sparse_vectors=_sparse_vectors(manifest),
         optimizers=edge.EdgeOptimizersConfig(indexing_threshold=threshold),
     )
     shard = edge.EdgeShard.create(str(path), config)
@@ -38,6 +38,12 @@ def create_shard(path: Path, manifest: Manifest) -> edge.EdgeShard:
         shard.update(edge.UpdateOperation.create_field_index(field, edge.PayloadSchemaType.Keyword))
     change_fields(shard, {}, manifest.filter_fields)
     return shard
+
+
+def _sparse_vectors(manifest: Manifest) -> dict[str, edge.EdgeSparseVectorParams]:
+    """A learned vector's weights hold all there is to know: no idf is applied to them."""
+    params = {KEYWORD: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)}
+    return params if manifest.sparse is None else params | {SPARSE: edge.EdgeSparseVectorParams()}
 
 
 def change_fields(shard: edge.EdgeShard, before: Mapping[str, FieldType], after: Mapping[str, FieldType]) -> None:

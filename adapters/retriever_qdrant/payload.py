@@ -29,6 +29,9 @@ DENSE = "dense"
 KEYWORD = "keyword"
 """Name of the sparse vector of the keyword leg."""
 
+SPARSE = "sparse"
+"""Name of the learned sparse vector, where the index has one."""
+
 ENTRY_FIELDS = ["id", "document", "source", "hash"]
 """What of the payload the ledger needs."""
 

@@ -11,7 +11,7 @@ from retriever.errors import ConfigurationError
 from retriever.manifest import FieldType, Manifest
 from retriever_qdrant.connection import Connection
 from retriever_qdrant.options import ServerOptions
-from retriever_qdrant.payload import BUILT_IN, DENSE, KEYWORD, metadata_path
+from retriever_qdrant.payload import BUILT_IN, DENSE, KEYWORD, SPARSE, metadata_path
 
 # Never Integer: a range around 0.3 finds nothing in such an index.
 _SCHEMAS: Mapping[FieldType, models.PayloadSchemaType] = {
@@ -28,12 +28,16 @@ _QUANTIZATION: Mapping[str, models.ScalarQuantization | models.BinaryQuantizatio
 }
 
 
-def collection_settings(options: ServerOptions, dimension: int) -> dict[str, Any]:
+def collection_settings(options: ServerOptions, manifest: Manifest) -> dict[str, Any]:
     """The arguments of ``create_collection``, without name and metadata.
 
     :param options: what the user wants.
-    :param dimension: of the vectors.
+    :param manifest: of the index.
     """
+    dimension = manifest.embedding.dimension
+    sparse = {KEYWORD: models.SparseVectorParams(modifier=models.Modifier.IDF)}
+    if manifest.sparse is not None:  # whose weights hold all there is to know: no idf is applied to them
+        sparse[SPARSE] = models.SparseVectorParams()
     dense = models.VectorParams(size=dimension, distance=models.Distance.COSINE, on_disk=options.on_disk or None)
     wanted = {
         "shard_number": options.shard_number,
@@ -46,7 +50,7 @@ def collection_settings(options: ServerOptions, dimension: int) -> dict[str, Any
     }
     return {
         "vectors_config": {DENSE: dense},
-        "sparse_vectors_config": {KEYWORD: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+        "sparse_vectors_config": sparse,
         **{name: value for name, value in wanted.items() if value is not None},
     }
 

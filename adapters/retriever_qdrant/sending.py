@@ -88,7 +88,8 @@ def weight(item: Record | Chunk) -> int:
     :param item: to be sent.
     """
     if isinstance(item, Record):
-        return 20 * item.vector.size + sparse_weight(len(item.terms)) + weight(item.chunk)
+        terms = len(item.terms) + (0 if item.sparse is None else len(item.sparse))
+        return 20 * item.vector.size + sparse_weight(terms) + weight(item.chunk)
     return 400 + len(item.text.encode()) + _metadata_weight(item.metadata)
 
 

@@ -15,11 +15,12 @@ from retriever.errors import AccessDenied, NotAStore, StoreError, StoreNotFound,
 from retriever.filters import Filter
 from retriever.keyword.bm25 import document_vector
 from retriever.manifest import Manifest, parse_manifest
+from retriever.sparse.vector import SparseVector
 from retriever.stores import Entry, Legs, Query, Record
 from retriever.types import Chunk, FloatVector
 from retriever_qdrant import payload
 from retriever_qdrant.batches import PAGE
-from retriever_qdrant.collection import Collection, to_sparse
+from retriever_qdrant.collection import Collection, learned, to_sparse
 from retriever_qdrant.connection import Connection
 from retriever_qdrant.direction import direction
 from retriever_qdrant.filters import FilterCompiler
@@ -75,7 +76,7 @@ class ServerStore:
         check_tenants(self._options, manifest)
         if self.read_manifest() is not None:
             raise StoreError(f"{self.address} holds an index already; destroy it first")
-        settings = collection_settings(self._options, manifest.embedding.dimension)
+        settings = collection_settings(self._options, manifest)
         metadata = {MANIFEST: manifest.model_dump_json()}
         try:
             self._connection.call(lambda client: client.create_collection(self._name, metadata=metadata, **settings))
@@ -108,7 +109,7 @@ class ServerStore:
         if manifest.calibration is None:
             raise StoreError(f"{self.address}: the manifest needs a calibration before records are written")
         average_length = manifest.calibration.average_length
-        check_records(records, manifest.embedding.dimension)
+        check_records(records, manifest.embedding.dimension, sparse=manifest.sparse is not None)
 
         def send(batch: Sequence[Record], retry: bool) -> None:
             points = [_to_point(record, average_length) for record in batch]
@@ -151,7 +152,7 @@ class ServerStore:
             yield payload.to_entry(point.payload or {})
 
     def search(self, query: Query) -> Legs:
-        """Both legs in one round trip; where the collection is quantised, rescored with full vectors."""
+        """All legs in one round trip; where the collection is quantised, rescored with full vectors."""
         quantised = self._open()
         return self._collection.search(query, self._filters.compile(query.filter), quantised=quantised)
 
@@ -169,6 +170,11 @@ class ServerStore:
         """Vectors by key; the server has scaled them when they were written."""
         self._open()
         return self._collection.vectors(_ids(keys))
+
+    def sparse_vectors(self, keys: Sequence[str]) -> dict[str, SparseVector]:
+        """Learned sparse vectors by key."""
+        self._open()
+        return self._collection.sparse_vectors(_ids(keys))
 
     def optimise(self) -> None:
         """End a bulk load: let the server build its graph, and wait for it. Otherwise the server sees to it itself.
@@ -245,6 +251,8 @@ def _to_point(record: Record, average_length: float) -> models.PointStruct:
     vectors: dict[str, Any] = {payload.DENSE: direction(record.vector).tolist()}
     if record.terms:
         vectors[payload.KEYWORD] = to_sparse(document_vector(record.terms, average_length))
+    if record.sparse:
+        vectors[payload.SPARSE] = learned(record.sparse)
     return models.PointStruct(
         id=payload.point_id(record.chunk.id), vector=vectors, payload=payload.to_payload(record.chunk)
     )

@@ -11,7 +11,8 @@ from retriever.errors import ConfigurationError
 from retriever.filters import Filter
 from retriever.manifest import Manifest
 from retriever.registry import raise_missing
-from retriever.stores import Entry, Legs, Query, Record, Store
+from retriever.sparse.vector import SparseVector
+from retriever.stores import Entry, KeepsSparse, Legs, Query, Record, Store
 from retriever.types import Chunk, FloatVector
 from retriever_qdrant.options import ServerOptions
 
@@ -175,7 +176,7 @@ class QdrantStore:
         return self._store.entries(filter)
 
     def search(self, query: Query) -> Legs:
-        """Both legs in one call, one round trip to a server."""
+        """All legs in one call, one round trip to a server."""
         return self._store.search(query)
 
     def key(self, chunk_id: str) -> str:
@@ -189,6 +190,10 @@ class QdrantStore:
     def vectors(self, keys: Sequence[str]) -> dict[str, FloatVector]:
         """Vectors by key."""
         return self._store.vectors(keys)
+
+    def sparse_vectors(self, keys: Sequence[str]) -> dict[str, SparseVector]:
+        """Learned sparse vectors by key; an attached collection has none."""
+        return self._store.sparse_vectors(keys) if isinstance(self._store, KeepsSparse) else {}
 
     def optimise(self) -> None:
         """Build what makes searches quick, where there is something to build."""

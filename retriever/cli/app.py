@@ -28,6 +28,7 @@ from retriever.opening import destroy_index, source_of
 from retriever.repairing import repair_index
 from retriever.report import IndexReport
 from retriever.retriever import Retriever
+from retriever.types import Mode
 
 DEFAULT_EMBEDDING = "sentence-transformers/all-MiniLM-L6-v2"
 """Of a new index, where none is named."""
@@ -69,6 +70,12 @@ def index(
         list[str] | None,
         typer.Option(help="KEY:TYPE to make filters on KEY quick; TYPE is keyword, number or bool. Repeatable."),
     ] = None,
+    sparse: Annotated[
+        str | None, typer.Option(help="Of a new index: a learned sparse model beside BM25, splade:NAME.")
+    ] = None,
+    keyword: Annotated[
+        bool | None, typer.Option("--keyword/--no-keyword", help="Of a new index: no BM25, only the learned one.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Bring the index in step with folders and files. Only what is new is embedded; run it as often as you like."""
@@ -81,6 +88,8 @@ def index(
         "chunker": _chunker(chunk_size, overlap),
         "language": language,
         "filter_fields": _filter_fields(filter_field or []),
+        "sparse": sparse,
+        "keyword": keyword,
     }
     with _opened(store, embedding, settings) as retriever:
         reports = [_index_one(retriever, path, source, prune, as_json) for path in paths]
@@ -95,13 +104,16 @@ def search(
     store: StoreOption,
     k: Annotated[int, typer.Option("-k", help="How many hits.")] = 5,
     offset: Annotated[int, typer.Option(help="How many hits to pass over.")] = 0,
-    mode: Annotated[Literal["hybrid", "semantic", "keyword"], typer.Option("--mode", "-m")] = "hybrid",
+    mode: Annotated[Mode, typer.Option("--mode", "-m")] = "hybrid",
     filter_json: FilterOption = None,
     depth: Annotated[int | None, typer.Option(help="Candidates of each leg. Default: 200, or as tuned.")] = None,
     fusion: Annotated[
         Literal["relative", "rrf"] | None, typer.Option(help="How the legs are fused. Default: relative, or as tuned.")
     ] = None,
     keyword_weight: Annotated[float | None, typer.Option(help="Share of the keyword leg, 0 to 1.")] = None,
+    sparse_weight: Annotated[
+        float | None, typer.Option(help="A learned sparse model's part of that share, 0 to 1.")
+    ] = None,
     min_cosine: Annotated[float | None, typer.Option(help="Leave out what is less similar than this cosine.")] = None,
     rerank: Annotated[str | None, typer.Option(help="A cross-encoder or KIND:NAME that orders the best anew.")] = None,
     mmr: Annotated[float | None, typer.Option(help="Reorder for variety: 1 relevance alone, 0 variety alone.")] = None,
@@ -118,6 +130,7 @@ def search(
             depth=depth,
             fusion=fusion,
             keyword_weight=keyword_weight,
+            sparse_weight=sparse_weight,
             min_cosine=min_cosine,
             rerank=rerank,
             mmr=mmr,
@@ -197,11 +210,16 @@ def copy(
     embedding: Annotated[
         str | None, typer.Option("--embedding", "-e", help="Embed every chunk again: hashed, or a model.")
     ] = None,
+    sparse: Annotated[
+        str | None, typer.Option(help="Encode every chunk with this learned sparse model: splade:NAME.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Move an index to another store, or to another model. Interrupted? Run it again: it goes on where it stopped."""
     with chunk_progress("copying", hidden=as_json) as progress:
-        report = copy_index(source, target, embedding=embedding, progress=lambda done: progress(done.chunks))
+        report = copy_index(
+            source, target, embedding=embedding, sparse=sparse, progress=lambda done: progress(done.chunks)
+        )
     Output(as_json).copied(report, target)
     if report.lost or report.refused:
         raise typer.Exit(3)
@@ -213,6 +231,8 @@ def repair(store: StoreOption, as_json: JsonOption = False) -> None:
     with chunk_progress("repairing", hidden=as_json) as progress:
         report = repair_index(store, progress=lambda done: progress(done.chunks))
     Output(as_json).repaired(report, store)
+    if report.lost:
+        raise typer.Exit(3)
 
 
 @app.command("train-words")

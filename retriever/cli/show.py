@@ -97,6 +97,9 @@ class Output:
                 f"{len(report.near_empty):,} nearly empty · {len(report.unreadable):,} could not be loaded"
             )
         )
+        if report.pictures:
+            reads = "reads" if report.reads_images else "does not read: they are left out"
+            self._console.print(Text(f"{report.pictures:,} pictures, which {report.embedding} {reads}"))
         self._console.print(_scripts_table(report))
         if report.languages:
             spoken = ", ".join(f"{name} {count:,}" for name, count in report.languages.items())
@@ -105,7 +108,8 @@ class Output:
     def info(self, info: IndexInfo) -> None:
         """What the index holds."""
         if self._as_json:
-            settings = info.manifest.model_dump(mode="json", exclude={"embedding": {"canaries"}})
+            without = {name: {"canaries"} for name in ("embedding", "sparse")}
+            settings = info.manifest.model_dump(mode="json", exclude=without)
             self._print_json({**asdict(info), "manifest": settings})
             return
         manifest = info.manifest
@@ -118,6 +122,7 @@ class Output:
             "embedding": f"{info.embedding}, {info.dimension} dimensions",
             "chunker": _chunker_text(manifest),
             "keyword leg": _keyword_text(manifest),
+            "sparse leg": f"{info.sparse}, {manifest.sparse.vocabulary:,} terms" if manifest.sparse else "none",
             **({"search": defaults_text(manifest.search)} if manifest.search else {}),
             "filter fields": ", ".join(f"{k} ({v})" for k, v in manifest.filter_fields.items()) or "none",
             "made with": f"hybrid-retriever {manifest.created_with}",
@@ -173,7 +178,7 @@ class Output:
         if report.extra:
             self._console.print(Text(f"note: the target holds {report.extra:,} other chunks; they stay", "yellow"))
         if report.lost:
-            lost = f"not copied: {report.lost:,} chunks whose text or vector the source could not give; see retriever "
+            lost = f"not copied: {report.lost:,} chunks whose text, vector or picture could not be had; see retriever "
             self._console.print(Text(f"{lost}verify, and index its sources again", "red"))
         for problem in report.problems[:MOST_PROBLEMS]:
             self._console.print(Text(f"not copied: {problem}", "red"))
@@ -189,6 +194,8 @@ class Output:
                 f"{report.chunks:,} chunks rebuilt, {report.embedded:,} of them embedded again",
                 Text(f"in {store}", "dim"),
             )
+            for lost in report.lost[:MOST_PROBLEMS]:
+                self._console.print(Text(printable(f"lost: {lost}"), "red"))
 
     def destroyed(self, address: str) -> None:
         """That an index is gone."""
@@ -212,7 +219,12 @@ class Output:
 
     @staticmethod
     def _warnings(report: IndexReport) -> list[str]:
-        return [*report.warnings, *([_cut(report.truncated)] if report.truncated else [])]
+        unread = f"{report.sparse_truncated:,} texts are longer than the learned sparse model reads"
+        return [
+            *report.warnings,
+            *([_cut(report.truncated)] if report.truncated else []),
+            *([f"{unread}; it does not see their ends"] if report.sparse_truncated else []),
+        ]
 
     def _print_json(self, value: dict[str, Any]) -> None:
         print(json.dumps(value, ensure_ascii=False, indent=1))  # noqa: T201 - raw, whatever the terminal's width
@@ -286,6 +298,8 @@ def _chunker_text(manifest: Manifest) -> str:
 
 
 def _keyword_text(manifest: Manifest) -> str:
+    if not manifest.keyword:
+        return "none: the sparse leg takes its place"
     language = manifest.analyser.language
     calibration = manifest.calibration
     if calibration is None:

@@ -6,10 +6,9 @@ import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import cached_property, partial
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,13 +16,19 @@ from pydantic import BaseModel, ConfigDict
 
 from retriever.batched import batched
 from retriever.embedding.cache import EmbeddingCache, default_cache, text_keys
-from retriever.embedding.parts import split_texts, weighted_means
+from retriever.embedding.parts import SPLITTING, split_texts, weighted_means
+from retriever.embedding.reading import ReadsTokens
+from retriever.embedding.reading import Role as Role
+from retriever.embedding.steps import PictureSteps, Steps, TextSteps, prepared
 from retriever.errors import ConfigurationError, EmbeddingError, InvalidInput
 from retriever.metadata import check_text
-from retriever.tokeniser import Tokeniser
+from retriever.pictures import EXAMPLE, Picture, canary
 from retriever.types import FloatMatrix, FloatVector
 
-Role = Literal["document", "query"]
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from retriever.pictures import PictureInput
 
 TooLong = Literal["warn", "error", "split"]
 """What becomes of a text that is longer than the model reads."""
@@ -34,9 +39,10 @@ CANARIES = (
     "检索增强生成先查找资料，再回答问题。",
     "0123456789",
 )
-"""Texts whose vectors are kept in the manifest: the first three as documents, the last as a query."""
+"""Texts whose vectors are kept in the manifest: the first three as documents, the last as a query. Where pictures are
+read, that of :func:`retriever.pictures.canary` follows."""
 
-
+_CHECKED_AT_ONCE = 1_024  # texts
 _KEPT_AT_ONCE = 8_192  # texts: what an error or a kill can cost of a long call
 
 
@@ -54,7 +60,7 @@ class EmbeddingConfig(BaseModel):
     refuses it, ``split`` embeds its parts and takes their mean, weighted by tokens."""
 
 
-class EmbeddingFunction(ABC):
+class EmbeddingFunction(ReadsTokens, ABC):
     """Turns texts into vectors.
 
     A new one sets ``kind`` and ``dimension`` and writes one method, :meth:`_embed`. With settings of its own it also
@@ -87,31 +93,32 @@ class EmbeddingFunction(ABC):
     is_concurrent: ClassVar[bool] = False
     """Whether ``_embed`` may be called from several threads at once: so it should where it waits for a server."""
 
-    batch_size: int = 32
-    """How many texts ``_embed`` is given at most; texts of one batch have about the same length."""
-
-    batch_tokens: int | None = None
-    """How many tokens these have at most, the shorter ones counted as long as the longest; None for any number. A
-    single text may have more."""
+    _not_pickled: ClassVar[frozenset[str]] = frozenset({"_embedding"})
 
     def __init__(self, config: EmbeddingConfig | None = None) -> None:
         self.config = config if config is not None else self.Config()
+        self._embedding = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Settings alone: what was loaded or computed from them is made anew where it is unpickled."""
+        if not self.has_name:
+            raise ConfigurationError(
+                f"{self.name} cannot be pickled: it wraps an object that may hold a secret. Wrap it again in the other "
+                "process"
+            )
+        made = {
+            key for cls in type(self).__mro__ for key, value in vars(cls).items() if isinstance(value, cached_property)
+        }
+        return {key: value for key, value in vars(self).items() if key not in made and key not in self._not_pickled}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
         self._embedding = threading.Lock()
 
     @property
     @abstractmethod
     def dimension(self) -> int:
         """Length of the vectors."""
-
-    @property
-    def max_tokens(self) -> int | None:
-        """How many tokens of a text are read, special tokens and prompt included; None for no limit."""
-        return None
-
-    @property
-    def tokeniser(self) -> Tokeniser | None:
-        """What counts the tokens; None where only the provider knows."""
-        return None
 
     @abstractmethod
     def _embed(self, texts: Any, role: Role) -> ArrayLike:  # noqa: ANN401 - or what _prepare made of them
@@ -132,6 +139,33 @@ class EmbeddingFunction(ABC):
         """
         del role
         return texts
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether pictures get vectors of the same space as texts; by default where ``_embed_images`` is written."""
+        return type(self)._embed_images is not EmbeddingFunction._embed_images
+
+    def _embed_images(self, images: Sequence[Any]) -> ArrayLike:
+        """One vector for each picture, in order; written by functions that read pictures.
+
+        :param images: 1 to ``batch_size`` pictures as ``_prepare_image`` left them.
+        :return: numbers of shape ``(len(images), dimension)``.
+        """
+        raise InvalidInput(f"{self.name} reads no pictures: {len(images)} were given")
+
+    def _prepare_image(self, image: Image) -> Any:  # noqa: ANN401
+        """What ``_embed_images`` is given for a picture, by default all of it. May shrink it as the model does.
+
+        Called in another thread while ``_embed_images`` works on the batch before.
+
+        :param image: in RGB, turned as EXIF says.
+        """
+        return image
+
+    @property
+    def prepares(self) -> bool:
+        """Whether ``_prepare`` does anything: then it gets a thread of its own."""
+        return type(self)._prepare is not EmbeddingFunction._prepare
 
     @classmethod
     def from_name(cls, name: str) -> EmbeddingFunction:
@@ -169,14 +203,6 @@ class EmbeddingFunction(ABC):
     def name(self) -> str:
         """How people call it: what ``open(embedding=...)`` accepts."""
         return self.kind
-
-    def prompt_tokens(self, role: Role) -> int:
-        """How many tokens of the limit the model's prompt takes.
-
-        :param role: documents and queries may have different prompts.
-        """
-        del role
-        return 0
 
     @cached_property
     def fingerprint(self) -> dict[str, str]:
@@ -224,22 +250,69 @@ class EmbeddingFunction(ABC):
         return vector
 
     def canaries(self) -> FloatMatrix:
-        """Vectors of :data:`CANARIES`, to be compared with those that a manifest keeps. Never from the cache."""
-        documents = self.embed_documents(CANARIES[:-1], warn=False, fresh=True)
-        return np.concatenate([documents, self.embed_queries(CANARIES[-1:], warn=False, fresh=True)])
+        """Vectors of :data:`CANARIES`, to be compared with those that a manifest keeps. Never from the cache.
 
-    def _embed_all(self, texts: Sequence[str], role: Role, warn: bool, fresh: bool) -> FloatMatrix:
+        Nor refused where the model reads less: they are not the user's texts.
+        """
+        documents = self._embed_all(CANARIES[:-1], "document", warn=False, fresh=True, refuse=False)
+        queries = self._embed_all(CANARIES[-1:], "query", warn=False, fresh=True, refuse=False)
+        images = [self.embed_images([canary()], fresh=True)] if self.reads_images else []
+        return np.concatenate([documents, queries, *images])
+
+    def embed_images(self, images: Sequence[PictureInput], *, fresh: bool = False) -> FloatMatrix:
+        """Vectors of pictures, to be compared with those of texts: as documents, and as what is searched for.
+
+        :param images: paths, bytes of files, images of Pillow's, or pictures. Equal ones are embedded once.
+        :param fresh: take none from the cache.
+        :return: float32, shape ``(len(images), dimension)``.
+        :raises InvalidInput: naming a picture that cannot be read; or where this function reads none.
+        :raises EmbeddingError: where ``_embed_images`` returned something unusable.
+        """
+        if isinstance(images, str | bytes):
+            raise InvalidInput("a list of pictures is needed, not one of them")
+        pictures = [Picture.of(image) for image in images]
+        vectors, unreadable = self.embed_readable(pictures, fresh=fresh)
+        for error in unreadable.values():
+            raise error
+        result = np.empty((len(pictures), self.dimension), dtype=np.float32)
+        for row, picture in enumerate(pictures):
+            result[row] = vectors[picture.digest]
+        return result
+
+    def embed_readable(
+        self, pictures: Sequence[Picture], *, fresh: bool = False
+    ) -> tuple[dict[str, FloatVector], dict[str, InvalidInput]]:
+        """As :meth:`embed_images`, but a picture that cannot be read does not keep the others from it.
+
+        :param pictures: any number.
+        :param fresh: take none from the cache.
+        :return: by digest, the vectors; and what is wrong with the others.
+        """
+        if not self.reads_images:
+            raise InvalidInput(f"{self.name} reads no pictures: use a model that does, such as {EXAMPLE}")
+        steps = PictureSteps(self, {picture.digest: picture for picture in pictures})
+        digests = list(dict.fromkeys(picture.digest for picture in pictures))
+        cache = default_cache() if self.is_cached and not fresh else None
+
+        def compute(some: Sequence[str]) -> FloatMatrix:
+            return self._in_batches(some, steps, [0] * len(some))  # no tokens
+
+        found = self._remembered(digests, "image", cache, compute, lambda digest: digest not in steps.unreadable)
+        vectors = {digest: row for digest, row in zip(digests, found, strict=True) if digest not in steps.unreadable}
+        return vectors, steps.unreadable
+
+    def _embed_all(self, texts: Sequence[str], role: Role, warn: bool, fresh: bool, refuse: bool = True) -> FloatMatrix:
         if isinstance(texts, str):
             raise InvalidInput("a list of texts is needed, not one string")
-        for i, text in enumerate(texts):
-            check_text(text, f"text {i} to embed")
-        rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-        unique = list(rows)
+        _check_texts(texts)
+        unique = list(dict.fromkeys(texts))
         tells_length = self.max_tokens is None or self.tokeniser is not None  # else ends are cut that nobody notices
         cache = default_cache() if self.is_cached and tells_length and not fresh else None
-        cut: list[str] = []
-        compute = partial(self._computed, role=role, cut=cut)
-        result = compute(unique) if cache is None else self._remembered(unique, role, cache, compute, cut)
+        cut: set[str] = set()
+        compute = partial(self._computed, role=role, cut=cut, refuse=refuse)
+        if self.config.too_long == "warn":
+            compute = partial(self._cut_before, role=role, cache=cache, compute=compute, cut=cut)
+        result = self._remembered(unique, role, cache, compute, lambda text: text not in cut)
         if cut and warn:
             warnings.warn(
                 f"{self.name} reads {self.content_tokens(role)} tokens: the end of {len(cut)} of {len(texts)} {role} "
@@ -247,51 +320,66 @@ class EmbeddingFunction(ABC):
                 TruncationWarning,
                 stacklevel=3,
             )
-        return result if len(unique) == len(texts) else result[[rows[text] for text in texts]]
+        if len(unique) == len(texts):
+            return result
+        rows = {text: row for row, text in enumerate(unique)}
+        return result[[rows[text] for text in texts]]
 
     def _remembered(
         self,
         texts: Sequence[str],
-        role: Role,
-        cache: EmbeddingCache,
+        role: str,
+        cache: EmbeddingCache | None,
         compute: Callable[[Sequence[str]], FloatMatrix],
-        cut: list[str],
+        is_kept: Callable[[str], bool],
     ) -> FloatMatrix:
-        """What the cache has is not computed again; but that its end is not embedded is told of each time."""
+        """What the cache has is not computed again. Pictures go by their digests."""
+        if cache is None:
+            return compute(texts)
         result = np.empty((len(texts), self.dimension), dtype=np.float32)
         keys = text_keys(self.cache_identity, role, texts)
-        missing = cache.find(keys, result)
-        if self.config.too_long != "split":
-            absent = set(missing)
-            found = [text for row, text in enumerate(texts) if row not in absent]
-            cut += [found[row] for row in self._long(found, role, self._lengths(found, role))]
-        for rows in batched(missing, _KEPT_AT_ONCE):
-            result[rows] = compute([texts[row] for row in rows])
-            cache.add([keys[row] for row in rows], result[rows])
+        for missing in batched(cache.find(keys, result), _KEPT_AT_ONCE):
+            result[missing] = compute([texts[row] for row in missing])
+            kept = [row for row in missing if is_kept(texts[row])]
+            cache.add([keys[row] for row in kept], result[kept])
         return result
 
-    def _computed(self, texts: Sequence[str], role: Role, cut: list[str]) -> FloatMatrix:
+    def _cut_before(
+        self,
+        texts: Sequence[str],
+        role: Role,
+        cache: EmbeddingCache | None,
+        compute: Callable[[Sequence[str]], FloatMatrix],
+        cut: set[str],
+    ) -> FloatMatrix:
+        """Texts whose ends are not embedded are kept under keys of their own, since that is told of each time."""
+        computed: set[str] = set()
+
+        def noted(some: Sequence[str]) -> FloatMatrix:
+            computed.update(some)
+            return compute(some)
+
+        result = self._remembered(texts, f"{role}, cut", cache, noted, cut.__contains__)
+        cut.update(text for text in texts if text not in computed)
+        return result
+
+    def _computed(self, texts: Sequence[str], role: Role, cut: set[str], refuse: bool) -> FloatMatrix:
         """Vectors of distinct texts; those whose end is not embedded are added to ``cut``."""
         lengths = self._lengths(texts, role)
-        long = self._long(texts, role, lengths)
-        if not long:
-            return self._in_batches(texts, role, lengths)
-        if self.config.too_long == "split":
-            return self._in_parts(texts, role, lengths, set(long))
-        cut += [texts[row] for row in long]
-        return self._in_batches(texts, role, lengths)
-
-    def _long(self, texts: Sequence[str], role: Role, lengths: Sequence[int]) -> list[int]:
-        """Rows of the texts that are longer than the model reads; refused where the settings say so."""
         room = self.content_tokens(role)
         long = [row for row, length in enumerate(lengths) if room is not None and length > room]
-        if long and self.config.too_long == "error":
+        if not long:
+            return self._in_batches(texts, TextSteps(self, role), lengths)
+        if self.config.too_long == "error" and refuse:
             first = long[0]
             raise InvalidInput(
                 f"{self.name} reads {room} tokens, and the {role} {texts[first][:60]!r} has {lengths[first]}: cut it, "
                 "or make the embedding function with too_long='split'"
             )
-        return long
+        if self.config.too_long == "split":
+            return self._in_parts(texts, role, lengths, set(long))
+        cut.update(texts[row] for row in long)
+        return self._in_batches(texts, TextSteps(self, role), lengths)
 
     def _in_parts(self, texts: Sequence[str], role: Role, lengths: Sequence[int], long: set[int]) -> FloatMatrix:
         """Long texts as the mean of their parts, weighted by tokens, and as long as the parts are on average."""
@@ -302,52 +390,32 @@ class EmbeddingFunction(ABC):
                 rows.append(row)
                 pieces.append(part)
                 tokens.append(length)
-        return weighted_means(self._in_batches(pieces, role, tokens), rows, tokens)
+        return weighted_means(self._in_batches(pieces, TextSteps(self, role), tokens), rows, tokens)
 
-    def _in_batches(self, texts: Sequence[str], role: Role, lengths: Sequence[int]) -> FloatMatrix:
+    def _in_batches(self, texts: Sequence[str], steps: Steps, lengths: Sequence[int]) -> FloatMatrix:
         """The longest first, so that batches are of like length and what needs most memory is met at once."""
         order = sorted(range(len(texts)), key=lambda i: -lengths[i])
         result = np.empty((len(texts), self.dimension), dtype=np.float32)
-        batches = list(self._batches(order, lengths))
-        for rows, prepared in self._prepared(batches, texts, role):
-            with nullcontext() if self.is_concurrent else self._embedding:
-                vectors = self._embed(prepared, role)
+        read = lengths if steps.room is None else [min(length, steps.room) for length in lengths]  # the rest is cut off
+        batches = list(self._batches(order, read))
+        for rows, vectors in self._embedded(batches, texts, steps):
             result[rows] = self._checked(vectors, [texts[row] for row in rows])
         return result
 
-    def _batches(self, order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
-        batch: list[int] = []
-        for row in order:
-            longest = lengths[batch[0]] if batch else 0
-            is_heavy = self.batch_tokens is not None and longest * (len(batch) + 1) > self.batch_tokens
-            if batch and (len(batch) == self.batch_size or is_heavy):
-                yield batch
-                batch = []
-            batch.append(row)
-        if batch:
-            yield batch
-
-    def _prepared(
-        self, batches: Sequence[list[int]], texts: Sequence[str], role: Role
-    ) -> Iterator[tuple[list[int], Any]]:
-        """Each batch with what ``_embed`` takes; the next one is made while the caller works on this one."""
-        if type(self)._prepare is EmbeddingFunction._prepare or len(batches) < 2:
-            yield from ((rows, self._prepare([texts[row] for row in rows], role)) for rows in batches)
-            return
-        with ThreadPoolExecutor(1, thread_name_prefix="retriever-prepare") as ahead:
-            coming = ahead.submit(self._prepare, [texts[row] for row in batches[0]], role)
-            for rows, following in zip(batches, [*batches[1:], []], strict=True):
-                prepared = coming.result()
-                if following:
-                    coming = ahead.submit(self._prepare, [texts[row] for row in following], role)
-                yield rows, prepared
+    def _embedded(
+        self, batches: Sequence[list[int]], texts: Sequence[str], steps: Steps
+    ) -> Iterator[tuple[list[int], ArrayLike]]:
+        for rows, taken in prepared(batches, texts, steps):
+            with nullcontext() if self.is_concurrent else self._embedding:
+                vectors = steps.embed(taken)
+            yield rows, vectors
 
     @property
     def _splitting(self) -> dict[str, str]:
         """What the fingerprint says of long texts: only their parts have other vectors."""
-        return {"too_long": "split"} if self.config.too_long == "split" else {}
+        return {"too_long": f"split {SPLITTING}"} if self.config.too_long == "split" else {}
 
-    def _checked(self, vectors: ArrayLike, texts: Sequence[str]) -> FloatMatrix:
+    def _checked(self, vectors: ArrayLike, texts: Sequence[str], what: str = "text") -> FloatMatrix:
         wanted = (len(texts), self.dimension)
         try:
             with np.errstate(over="ignore"):  # becomes infinity, which is refused below
@@ -358,21 +426,17 @@ class EmbeddingFunction(ABC):
             raise EmbeddingError(f"{self.name} returned an array of shape {array.shape} where {wanted} was due")
         if not np.isfinite(array).all():
             row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-            raise EmbeddingError(f"{self.name} returned NaN or infinity for the text {texts[row][:80]!r}")
+            raise EmbeddingError(f"{self.name} returned NaN or infinity for the {what} {texts[row][:80]!r}")
         return array
 
-    def content_tokens(self, role: Role) -> int | None:
-        """How many tokens of a text's own are read: the limit less special tokens and prompt.
 
-        :param role: whose prompt is counted.
-        :return: None where there is no limit, or nothing to count with.
-        """
-        if self.max_tokens is None or self.tokeniser is None:
-            return None
-        return self.max_tokens - self.tokeniser.special_tokens - self.prompt_tokens(role)
-
-    def _lengths(self, texts: Sequence[str], role: Role) -> list[int]:
-        """Length of each text, in tokens where they can be counted."""
-        if self.content_tokens(role) is None or self.tokeniser is None:
-            return [len(text) for text in texts]
-        return [len(encoding) for encoding in self.tokeniser.encode_batch(texts)]
+def _check_texts(texts: Sequence[str]) -> None:
+    """Many at once, and one by one only where one is bad: else checking takes longer than a look into the cache."""
+    checked = 0
+    for some in batched(texts, _CHECKED_AT_ONCE):
+        try:
+            "".join(some).encode()
+        except (TypeError, UnicodeEncodeError):
+            for i, text in enumerate(some, checked):
+                check_text(text, f"text {i} to embed")
+        checked += len(some)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from pydantic import Field
@@ -38,7 +39,10 @@ class HashedEmbedding(EmbeddingFunction):
 
     def __init__(self, config: HashedConfig | None = None) -> None:
         super().__init__(config or HashedConfig())
-        self._analyser = Analyser()
+
+    @cached_property
+    def _analyser(self) -> Analyser:
+        return Analyser()
 
     @classmethod
     def from_name(cls, name: str) -> HashedEmbedding:

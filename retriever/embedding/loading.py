@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from retriever.errors import ConfigurationError, ModelNotFound
+from retriever.errors import ConfigurationError, MissingExtra, ModelNotFound
 
 M = TypeVar("M")
 
@@ -20,6 +20,7 @@ def loaded(cls: Callable[..., M], folder: Path, name: str, device: str | None) -
     :param name: what people call it, for messages.
     :param device: None for the best there is.
     :raises ModelNotFound: where the files are no usable model.
+    :raises MissingExtra: where it reads pictures and Pillow is not there.
     :raises ConfigurationError: where it cannot be loaded on the device.
     """
     from safetensors import SafetensorError
@@ -35,9 +36,19 @@ def loaded(cls: Callable[..., M], folder: Path, name: str, device: str | None) -
                 model_kwargs={"use_safetensors": True, "dtype": "float32"},
             )
         except (OSError, ValueError, KeyError, SafetensorError) as error:
+            if "Pillow" in str(error) and not _has_pillow():
+                raise MissingExtra(f"the model {name}, which reads pictures,", "images") from error
             raise ModelNotFound(f"the files in {folder} are not a usable model: {error}") from error
         except (RuntimeError, AssertionError) as error:  # torch's way to say: no such device, wrong shapes, no memory
             raise ConfigurationError(f"{name} cannot be loaded on {device or 'this machine'}: {error}") from error
+
+
+def _has_pillow() -> bool:
+    try:
+        import PIL  # noqa: F401 - asked for, not used
+    except ModuleNotFoundError:
+        return False
+    return True
 
 
 @contextmanager

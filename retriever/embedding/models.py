@@ -117,6 +117,17 @@ def settings_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def image_settings_digest(folder: Path) -> str:
+    """SHA-256 over the files that say how a model prepares pictures: the same wherever the folder lies.
+
+    :param folder: of the model.
+    """
+    digest = hashlib.sha256()
+    for file in sorted([*folder.glob("**/preprocessor_config.json"), *folder.glob("**/processor_config.json")]):
+        digest.update(f"{file.relative_to(folder).as_posix()} {file_digest(file)}\n".encode())
+    return digest.hexdigest()
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file; computed again only where its size or time changed.
 
@@ -124,9 +135,6 @@ def file_digest(path: Path) -> str:
     """
     status = path.stat()
     return _digest(path, status.st_size, status.st_mtime_ns)
-
-
-_file_digest = file_digest
 
 
 @lru_cache(maxsize=64)

@@ -10,14 +10,17 @@ import numpy as np
 from retriever.types import FloatMatrix
 
 if TYPE_CHECKING:
-    from retriever.embedding.base import EmbeddingFunction, Role
+    from retriever.embedding.reading import ReadsTokens, Role
+
+SPLITTING = "1"
+"""Version of how texts are cut into parts, and of their mean: part of the fingerprint where texts are split."""
 
 
-def split_texts(texts: Sequence[str], embedding: EmbeddingFunction, role: Role) -> Iterator[list[tuple[str, int]]]:
+def split_texts(texts: Sequence[str], embedding: ReadsTokens, role: Role) -> Iterator[list[tuple[str, int]]]:
     """The parts of each text, with their tokens; cut where the chunker would cut, without overlap.
 
     :param texts: each longer than the model reads.
-    :param embedding: with a tokeniser and a limit.
+    :param embedding: what reads them, with a tokeniser and a limit.
     :param role: whose prompt takes part of the limit.
     """
     from retriever.chunking import Chunker, ChunkerConfig

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from numpy.typing import ArrayLike
+from pydantic import Field
 
 from retriever.embedding.base import EmbeddingConfig, EmbeddingFunction, Role
+from retriever.embedding.folder_model import FolderModel, ModelName
 from retriever.embedding.loading import loaded
 from retriever.embedding.model_names import check_model_name, check_weights
-from retriever.embedding.models import local_folder, model_folder, settings_digest, weights_digest
+from retriever.embedding.models import image_settings_digest, weights_digest
+from retriever.embedding.processes import Processes, devices_of
+from retriever.embedding.steps import Steps, TextSteps
 from retriever.embedding.tokens import TokenBatch, TokenRules, ToTokens, finished
-from retriever.errors import ConfigurationError
+from retriever.errors import ConfigurationError, EmbeddingError
 from retriever.registry import raise_missing
 from retriever.tokeniser import FastTokeniser
 from retriever.types import FloatMatrix
 
 if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
     from sentence_transformers import SentenceTransformer
 
 PoolingMode = Literal["mean", "cls", "max", "lasttoken", "weightedmean", "mean_sqrt_len_tokens"]
@@ -30,6 +36,11 @@ PoolingMode = Literal["mean", "cls", "max", "lasttoken", "weightedmean", "mean_s
 _NO_LIMIT = 1_000_000
 """A limit beyond this is a tokeniser's way to say that it has none."""
 
+_ON_CPU = (64, 4_096)
+"""Texts and tokens of a batch: with 32 texts, whatever their length, as much is padded, and twice the memory taken."""
+
+_ON_GPU = (512, 65_536)
+
 _DIRECT = {"Transformer", "Pooling", "Normalize", "Dense"}
 """Models of these modules are given tokens; for others the library's own ``encode`` makes what they take."""
 
@@ -37,7 +48,7 @@ _DIRECT = {"Transformer", "Pooling", "Normalize", "Dense"}
 class SentenceTransformerConfig(EmbeddingConfig):
     """Settings of :class:`SentenceTransformerEmbedding`."""
 
-    model: str
+    model: ModelName
     """Path of a folder, or name on the hub."""
     revision: str | None = None
     """Branch, tag or commit on the hub; the cached, else the newest one by default."""
@@ -52,31 +63,41 @@ class SentenceTransformerConfig(EmbeddingConfig):
     document_prompt: str | None = None
     """Put before documents instead of the model's own prompt; ``""`` for none."""
 
-    @field_validator("model")
-    @classmethod
-    def _absolute(cls, model: str) -> str:
-        """A local folder by its full path, so that an index opens from any working directory."""
-        folder = local_folder(model)
-        return model if folder is None else str(folder)
 
-
-class SentenceTransformerEmbedding(EmbeddingFunction):
+class SentenceTransformerEmbedding(FolderModel):
     """A sentence-transformers model on torch, loaded when it is first needed.
 
     Weights come from safetensors only, and code from a model's repository is never run.
 
     :param config: which model, and how.
-    :param device: ``cpu``, ``cuda``, ``mps``; by default the best there is. Not part of an index.
+    :param device: ``cpu``, ``cuda``, ``mps``; by default the best there is. Not part of an index, nor is the rest.
+    :param processes: embed many documents with so many processes beside this one, by default over all GPUs where there
+        are some. They are started when first needed, and stopped by :meth:`close` or with the program.
+    :param batch_tokens: how many tokens, padding included, are embedded together; by default 4,096 on a CPU, 65,536
+        elsewhere.
     """
 
     kind = "sentence-transformers"
+    _not_pickled = EmbeddingFunction._not_pickled | {"_processes"}
+    _processes: Processes | None = None
     is_cached = True
     Config = SentenceTransformerConfig
     config: SentenceTransformerConfig
 
-    def __init__(self, config: SentenceTransformerConfig, *, device: str | None = None) -> None:
+    def __init__(
+        self,
+        config: SentenceTransformerConfig,
+        *,
+        device: str | None = None,
+        processes: int = 1,
+        batch_tokens: int | None = None,
+    ) -> None:
         super().__init__(config)
+        if processes < 1 or (batch_tokens is not None and batch_tokens < 1):
+            raise ConfigurationError(f"processes={processes}, batch_tokens={batch_tokens}: each is at least 1")
         self._device = device
+        self._count = processes
+        self.batch_tokens = batch_tokens
 
     @classmethod
     def from_name(cls, name: str) -> SentenceTransformerEmbedding:
@@ -144,13 +165,89 @@ class SentenceTransformerEmbedding(EmbeddingFunction):
             "query_prompt": self._prompt("query"),
             "document_prompt": self._prompt("document"),
             "precision": "float32",
+            **({"images": image_settings_digest(self._folder)} if self.reads_images else {}),
             **self._splitting,
         }
 
     @property
     def cache_identity(self) -> dict[str, str]:
-        """The fingerprint, and a hash of all files with settings: an activation, for example, is in them alone."""
-        return {**self.fingerprint, "settings": settings_digest(self._folder)}
+        """And by what pictures are resized."""
+        own = super().cache_identity
+        # With torchvision the library resizes pictures by other code, whose pixels differ a little.
+        return {**own, "resized_by": type(self._image_processor).__name__} if self.reads_images else own
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether the model says so, as CLIP and its kin do."""
+        return "image" in self._model.modalities
+
+    def close(self) -> None:
+        """Stop the other processes. They are started again when they are needed."""
+        with self._embedding:
+            if self._processes is not None:
+                self._processes.close()
+                self._processes = None
+
+    def embed_batch(self, texts: Sequence[str]) -> FloatMatrix:
+        """Vectors of a few documents of like length, as they come from the model.
+
+        :param texts: no more than fit into memory together.
+        """
+        return self._embed(self._prepare(texts, "document"), "document")
+
+    def _embedded(
+        self, batches: Sequence[list[int]], texts: Sequence[str], steps: Steps
+    ) -> Iterator[tuple[list[int], ArrayLike]]:
+        """Starting the processes takes seconds: not for queries, nor for a few texts. Pictures stay here."""
+        is_documents = isinstance(steps, TextSteps) and steps.role == "document"
+        if self._count == 1 or not is_documents or len(batches) <= self._count:
+            yield from super()._embedded(batches, texts, steps)
+            return
+        pool = self._started()
+        try:
+            yield from zip(batches, pool.embed([[texts[row] for row in rows] for rows in batches]), strict=True)
+        except EmbeddingError:
+            self.close()  # a pool that lost a process is of no use; the next call starts another
+            raise
+
+    def _started(self) -> Processes:
+        with self._embedding:
+            if self._processes is None or self._processes.owner != os.getpid():
+                devices = devices_of(self._count, self._device)
+                self._processes = Processes(type(self), self.config, devices)
+            return self._processes
+
+    def _prepare_image(self, image: Image) -> Any:  # noqa: ANN401
+        """The pixels that the model looks at, where it takes nothing else; else the picture for ``encode``."""
+        if "message" in self._model.modalities:  # a language model, which takes pictures within a conversation
+            return image
+        features = self._model.preprocess([image])
+        pixels = features.pop("pixel_values", None)
+        return pixels if pixels is not None and set(features) == {"modality"} else image
+
+    def _embed_images(self, images: Sequence[Any]) -> FloatMatrix:
+        import torch
+
+        if isinstance(images[0], torch.Tensor):
+            vectors = np.empty((len(images), self._full_dimension), dtype=np.float32)
+            for shape in {image.shape for image in images}:  # most models have all pictures of one size
+                rows = [row for row, image in enumerate(images) if image.shape == shape]
+                vectors[rows] = self._looked_at(torch.cat([images[row] for row in rows]))
+        else:
+            vectors = self._model.encode(list(images), batch_size=len(images), show_progress_bar=False)
+        return finished(np.asarray(vectors, dtype=np.float32), self.dimension, self.config.normalize)
+
+    def _looked_at(self, pixels: torch.Tensor) -> FloatMatrix:
+        import torch
+
+        with torch.inference_mode():
+            features = {"pixel_values": pixels.to(self._model.device), "modality": "image"}
+            vectors: FloatMatrix = self._model(features)["sentence_embedding"].cpu().numpy()
+        return vectors
+
+    @property
+    def _image_processor(self) -> object:
+        return getattr(getattr(self._model[0], "processor", None), "image_processor", None)
 
     def _prepare(self, texts: Sequence[str], role: Role) -> Sequence[str] | TokenBatch:
         return texts if self.to_tokens is None else self.to_tokens(texts, self._prompt(role))
@@ -220,10 +317,6 @@ class SentenceTransformerEmbedding(EmbeddingFunction):
         return self._model
 
     @cached_property
-    def _folder(self) -> Path:
-        return model_folder(self.config.model, self.config.revision)
-
-    @cached_property
     def _model(self) -> SentenceTransformer:
         model = self._loaded()
         if self.config.pooling is not None:
@@ -232,6 +325,8 @@ class SentenceTransformerEmbedding(EmbeddingFunction):
             raise ConfigurationError(
                 f"{self.name} says nothing of how the vectors of its tokens become one: set pooling='mean', for example"
             )
+        at_once, tokens = _ON_CPU if model.device.type == "cpu" else _ON_GPU
+        self.batch_size, self.batch_tokens = at_once, self.batch_tokens or tokens
         return model.eval()
 
     def _pool(self, model: SentenceTransformer, mode: PoolingMode) -> None:

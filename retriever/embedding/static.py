@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from retriever.embedding.base import EmbeddingConfig, EmbeddingFunction, Role
-from retriever.embedding.models import local_folder, model_folder, weights_digest
+from retriever.embedding.base import EmbeddingConfig, Role
+from retriever.embedding.folder_model import FolderModel, ModelName
+from retriever.embedding.models import weights_digest
 from retriever.errors import ConfigurationError, ModelNotFound
 from retriever.registry import raise_missing
 from retriever.tokeniser import FastTokeniser
@@ -24,19 +24,12 @@ if TYPE_CHECKING:
 class Model2VecConfig(EmbeddingConfig):
     """Settings of :class:`Model2VecEmbedding`."""
 
-    model: str = Field(min_length=1)
+    model: ModelName = Field(min_length=1)
     """Path of a folder, or name on the hub."""
     revision: str | None = None
     """Branch, tag or commit on the hub; the cached, else the newest one by default."""
     normalize: bool = True
     """Scale vectors to length 1."""
-
-    @field_validator("model")
-    @classmethod
-    def _absolute(cls, model: str) -> str:
-        """A local folder by its full path, so that an index opens from any working directory."""
-        folder = local_folder(model)
-        return model if folder is None else str(folder)
 
 
 class _BareTokeniser(FastTokeniser):
@@ -48,7 +41,7 @@ class _BareTokeniser(FastTokeniser):
         return 0
 
 
-class Model2VecEmbedding(EmbeddingFunction):
+class Model2VecEmbedding(FolderModel):
     """The mean of the vectors of a text's tokens, loaded when it is first needed.
 
     All of a text is read: the library's usual limit of 512 tokens is lifted. Unknown tokens are left out; a text
@@ -109,10 +102,6 @@ class Model2VecEmbedding(EmbeddingFunction):
             norms = np.linalg.norm(vectors, axis=1, keepdims=True)
             vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
         return vectors
-
-    @cached_property
-    def _folder(self) -> Path:
-        return model_folder(self.config.model, self.config.revision)
 
     @cached_property
     def _model(self) -> StaticModel:

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from retriever.embedding.base import CANARIES, EmbeddingConfig, EmbeddingFunction, Role
 from retriever.errors import ConfigurationError, EmbeddingError, RetrieverError
+from retriever.types import FloatMatrix
 
 Embed = Callable[[list[str]], ArrayLike]
 """Texts to numbers of shape ``(len(texts), dimension)``."""
@@ -41,8 +42,11 @@ class CallableEmbedding(EmbeddingFunction):
     config: CallableConfig
 
     def __init__(self, embed: Embed, called: str, *, embed_queries: Embed | None = None) -> None:
-        if not callable(embed):
-            raise ConfigurationError(f"what embeds is a callable, not a {type(embed).__name__}")
+        for given in (embed, embed if embed_queries is None else embed_queries):
+            if not callable(given):
+                raise ConfigurationError(f"what embeds is a callable, not a {type(given).__name__}")
+        if not isinstance(called, str) or not called:
+            raise ConfigurationError("say with called= which model it is, and which version of it")
         super().__init__(CallableConfig(called=called))
         self._embed_documents: Embed = embed
         self._embed_queries: Embed = embed_queries or embed
@@ -77,21 +81,18 @@ class CallableEmbedding(EmbeddingFunction):
     @cached_property
     def dimension(self) -> int:
         """Length of the vectors: of one that is embedded when this is first asked."""
-        given = self._called(self._embed_documents, [CANARIES[0]])
-        try:
-            vectors = np.asarray(given, dtype=np.float32)
-        except (TypeError, ValueError) as error:
-            raise EmbeddingError(f"{self.name} returned no numbers: {error}") from error
+        with self._embedding:
+            vectors = self._called(self._embed_documents, [CANARIES[0]])
         if vectors.ndim != 2 or not vectors.size:
             raise EmbeddingError(f"{self.name} returned an array of shape {vectors.shape} for one text")
         return int(vectors.shape[1])
 
-    def _embed(self, texts: Sequence[str], role: Role) -> ArrayLike:
+    def _embed(self, texts: Sequence[str], role: Role) -> FloatMatrix:
         return self._called(self._embed_queries if role == "query" else self._embed_documents, list(texts))
 
-    def _called(self, embed: Embed, texts: list[str]) -> ArrayLike:
+    def _called(self, embed: Embed, texts: list[str]) -> FloatMatrix:
         try:
-            return embed(texts)
+            given = embed(texts)
         except RetrieverError:
             raise
         except Exception as error:
@@ -99,3 +100,8 @@ class CallableEmbedding(EmbeddingFunction):
             raise EmbeddingError(
                 f"{self.name} raised {type(error).__name__} for {len(texts)} texts: see the cause of this error"
             ) from error
+        try:
+            with np.errstate(over="ignore"):  # becomes infinity, which is refused later
+                return np.asarray(given, dtype=np.float32)
+        except Exception as error:  # what an array of another library raises is its own affair
+            raise EmbeddingError(f"{self.name} returned no numbers: {error}") from error

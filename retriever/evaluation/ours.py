@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from retriever.embedding import EmbeddingFunction, resolve_embedding
 from retriever.embedding.base import CANARIES, Role
@@ -50,11 +49,11 @@ class GivenVectors(CallableEmbedding):
         """
         self._known[text] = vector
 
-    def _embed(self, texts: Sequence[str], role: Role) -> ArrayLike:
+    def _embed(self, texts: Sequence[str], role: Role) -> FloatMatrix:
         del role
         return self._looked_up(list(texts))
 
-    def _looked_up(self, texts: list[str]) -> ArrayLike:
+    def _looked_up(self, texts: list[str]) -> FloatMatrix:
         found = [self._known.get(text, self._canaries.get(text)) for text in texts]
         if any(vector is None for vector in found):
             missing = texts[found.index(None)]

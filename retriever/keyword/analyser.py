@@ -30,19 +30,19 @@ from retriever.keyword.config import ANALYSER_VERSION, AnalyserConfig
 from retriever.keyword.stopwords import stop_words
 
 # Hiragana to Hangul with their extensions; Thai, Lao, Myanmar, Khmer.
-_UNSPACED = (
+UNSPACED = (
     "\u3005-\u3007\u3040-\u30ff\u3131-\u318e\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f"
     "\U00020000-\U0003134f\u0e01-\u0e4e\u0e81-\u0ece\u1000-\u1049\u1780-\u17d3"
 )
 # Signs that belong to the letter before them, which ``\w`` does not count: accents, Arabic, Hebrew and Indic vowels.
-_SIGNS = (
+SIGNS = (
     "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc"
     "\u0900-\u0963\u0966-\u0df3\u200d"
 )
 # One class of characters and no alternatives: this expression sees every character that is indexed.
-_RUN = re.compile(rf"[\w{_UNSPACED}][\w{_SIGNS}{_UNSPACED}]*(?:['’.\-]\w[\w{_SIGNS}{_UNSPACED}]*)*")
-_LETTER = rf"[^{_UNSPACED}'’.\-]"
-_SCRIPTS = re.compile(rf"(?P<unspaced>[{_UNSPACED}]+)|(?P<word>{_LETTER}+(?:['’.\-]{_LETTER}+)*)")
+_RUN = re.compile(rf"[\w{UNSPACED}][\w{SIGNS}{UNSPACED}]*(?:['’.\-]\w[\w{SIGNS}{UNSPACED}]*)*")
+_LETTER = rf"[^{UNSPACED}'’.\-]"
+_SCRIPTS = re.compile(rf"(?P<unspaced>[{UNSPACED}]+)|(?P<word>{_LETTER}+(?:['’.\-]{_LETTER}+)*)")
 _JOINED = re.compile(r"[_.\-]+")
 _SEAM = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from retriever.filters import Filter
+from retriever.sparse.vector import SparseVector
 from retriever.stores import Candidate
 from retriever.types import Chunk
 
@@ -18,11 +19,13 @@ class KeywordRecord:
     :param chunk: its id, source, document id and metadata are searchable by filters.
     :param terms: how often each of the analyser's terms occurs in the text.
     :param digest: a short text that changes when the record changes; handed back by :meth:`KeywordIndex.digests`.
+    :param sparse: the learned sparse vector, if there is one.
     """
 
     chunk: Chunk
     terms: Mapping[str, int]
     digest: str
+    sparse: SparseVector | None = None
 
 
 class Matches(NamedTuple):
@@ -84,6 +87,15 @@ class KeywordIndex(Protocol):
         :param depth: how many at most.
         :param condition: holds for all of them, but see ``exact`` of :meth:`matching`.
         :return: keys are chunk ids; equal scores in the order of their ids.
+        """
+
+    def search_sparse(self, vector: SparseVector, depth: int, condition: Filter | None = None) -> list[Candidate]:
+        """The best records by the dot product of learned sparse vectors, best first, with rounded weights.
+
+        :param vector: of the query.
+        :param depth: how many at most.
+        :param condition: as for :meth:`search`.
+        :return: keys are chunk ids; a record that shares no term with the query is not among them.
         """
 
     def matching(self, condition: Filter, limit: int | None = None) -> Matches | None:

@@ -5,6 +5,7 @@ id        stored: the chunk id
 digest    stored: as given
 position  stored: of the note only, which is written in the same commit as the records
 body      indexed: every term as often as it occurs
+impacts   indexed: the bits of the learned sparse weights, see :mod:`retriever.keyword.impacts`
 facts     indexed: what filters ask for
 """
 
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Mapping
 
 from tantivy import Document, Schema, SchemaBuilder
 
-from retriever.keyword import facts
+from retriever.keyword import facts, impacts
 from retriever.keyword.index import KeywordRecord
 
 BODY_TOKENIZER = "terms"
@@ -40,14 +41,16 @@ def schema() -> Schema:
     for name in ("id", "digest", "position"):
         builder.add_bytes_field(name, stored=True)
     builder.add_text_field("body", tokenizer_name=BODY_TOKENIZER, index_option="freq")
+    builder.add_text_field("impacts", tokenizer_name=BODY_TOKENIZER, index_option="basic")
     builder.add_text_field("facts", tokenizer_name="raw", index_option="basic")
     return builder.build()
 
 
-def document(record: KeywordRecord) -> Document:
+def document(record: KeywordRecord, unit: float = 1.0) -> Document:
     """A record as the engine takes it.
 
     :param record: with clean metadata.
+    :param unit: of the weights of learned sparse vectors.
     """
     chunk = record.chunk
     return Document(
@@ -55,6 +58,7 @@ def document(record: KeywordRecord) -> Document:
         id=chunk.id.encode(),
         digest=record.digest.encode(),
         body=_body(record.terms),
+        impacts="" if record.sparse is None else impacts.tokens(record.sparse, unit),
         facts=facts.facts(chunk),
     )
 

@@ -22,7 +22,7 @@ from tantivy import Index, Schema, TextAnalyzerBuilder, Tokenizer
 from retriever.errors import NotAStore, RetrieverError, StoreError
 from retriever.keyword.tantivy_document import BODY_TOKENIZER
 
-_VERSION = 1
+_VERSION = 2
 """Of the schema and of the facts. Raised when either changes: an index of another version is built anew."""
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from retriever.errors import StoreDamaged, StoreError, StoreLocked
 from retriever.filters import Filter
-from retriever.keyword import facts
+from retriever.keyword import facts, impacts
 from retriever.keyword.index import KeywordRecord, Matches
 from retriever.registry import raise_missing
+from retriever.sparse.vector import SparseVector
 from retriever.stores import Candidate
 
 try:
@@ -51,9 +52,11 @@ class TantivyIndex:
     it anew. Where records of equal score are cut at the depth, the engine's order decides which of them are found.
 
     :param folder: for its files; None keeps it in memory.
+    :param unit: of the weights of learned sparse vectors, see :mod:`retriever.keyword.impacts`.
     """
 
-    def __init__(self, folder: Path | str | None = None) -> None:
+    def __init__(self, folder: Path | str | None = None, unit: float = 2.0**-6) -> None:
+        self._unit = unit
         self._schema = documents.schema()
         self._home: Home = MemoryHome(self._schema) if folder is None else FolderHome(Path(folder), self._schema)
         self._filters = FilterCompiler(self._schema, "facts")
@@ -97,7 +100,7 @@ class TantivyIndex:
         with self._changing() as writer:
             for record in records:
                 writer.delete_documents_by_term("key", documents.key(record.chunk.id))
-                writer.add_document(documents.document(record))
+                writer.add_document(documents.document(record, self._unit))
 
     def delete(self, chunk_ids: Iterable[str]) -> None:
         """Remove records."""
@@ -141,13 +144,16 @@ class TantivyIndex:
 
         :raises StoreDamaged: where its files turn out to be; from then on there is no index.
         """
-        view = self._view()
-        if view is None or not terms:
-            return []
-        with self._reading():
-            found = _hits(view, self._scored(terms, condition), depth)
-            candidates = [Candidate(_text(document, "id"), score) for score, document in found]
-        return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.key))
+        return self._found([self._term(text, count) for text, count in terms.items()], depth, condition)
+
+    def search_sparse(self, vector: SparseVector, depth: int, condition: Filter | None = None) -> list[Candidate]:
+        """The best records by the dot product with rounded weights.
+
+        :raises StoreDamaged: as :meth:`search` does.
+        """
+        return self._found(
+            [self._impact(token, score) for token, score in impacts.clauses(vector, self._unit)], depth, condition
+        )
 
     def matching(self, condition: Filter, limit: int | None = None) -> Matches | None:
         """The records that satisfy a filter.
@@ -295,14 +301,26 @@ class TantivyIndex:
     def _damage(self, error: BaseException) -> StoreDamaged:
         return StoreDamaged(f"{self._home.name} cannot be read and is built anew when it is next written: {error}")
 
-    def _scored(self, terms: Mapping[str, int], condition: Filter | None) -> Query:
-        body = Query.boolean_query([(Occur.Should, self._term(text, count)) for text, count in terms.items()])
+    def _found(self, parts: Sequence[Query], depth: int, condition: Filter | None) -> list[Candidate]:
+        view = self._view()
+        if view is None or not parts:
+            return []
+        with self._reading():
+            found = _hits(view, self._scored(parts, condition), depth)
+            candidates = [Candidate(_text(document, "id"), score) for score, document in found]
+        return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.key))
+
+    def _scored(self, parts: Sequence[Query], condition: Filter | None) -> Query:
+        body = Query.boolean_query([(Occur.Should, part) for part in parts])
         if condition is None:
             return body
         return Query.boolean_query([(Occur.Must, body), (Occur.Must, self._unscored(condition))])
 
     def _term(self, text: str, count: int) -> Query:
         return Query.boost_query(Query.term_query(self._schema, "body", documents.term(text), "freq"), float(count))
+
+    def _impact(self, token: str, score: float) -> Query:
+        return Query.const_score_query(Query.term_query(self._schema, "impacts", token, "basic"), score)
 
     def _unscored(self, condition: Filter) -> Query:
         return Query.const_score_query(self._filters.query(condition), 0.0)

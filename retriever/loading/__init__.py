@@ -23,7 +23,7 @@ from retriever.types import Document
 __all__ = ["Unloaded", "load", "supported_formats"]
 
 
-def load(root: str | os.PathLike[str]) -> Iterator[Document | Unloaded]:
+def load(root: str | os.PathLike[str], *, images: bool = False) -> Iterator[Document | Unloaded]:
     """Stream the documents of a file or folder, in sorted path order.
 
     Ids are paths relative to the root, with ``/``; a row or page of a file is ``path#7``, ``path#its-id`` or
@@ -35,6 +35,7 @@ def load(root: str | os.PathLike[str]) -> Iterator[Document | Unloaded]:
     the stream, and spares those.
 
     :param root: a folder; or a file, which is then read whatever its name.
+    :param images: whether pictures become documents, for an embedding function that reads them.
     :return: documents, blank ones for files that are empty; and what gave none.
     :raises InvalidInput: if there is nothing at ``root``.
     """
@@ -46,12 +47,12 @@ def load(root: str | os.PathLike[str]) -> Iterator[Document | Unloaded]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InvalidInput(f"{os.fspath(root)!r} cannot be loaded: {reason}") from error
-    return _stream(location)
+    return _stream(location, images)
 
 
-def _stream(root: Path) -> Iterator[Document | Unloaded]:
+def _stream(root: Path, images: bool) -> Iterator[Document | Unloaded]:
     for found in walk(root):
         if isinstance(found, Unloaded):
             yield found
         else:
-            yield from read(found)
+            yield from read(found, images)

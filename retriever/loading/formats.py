@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from retriever.errors import MissingExtra
 from retriever.loading.csv_rows import load_csv
+from retriever.loading.images import EXTENSIONS, load_image
 from retriever.loading.json_rows import load_json, load_jsonl
 from retriever.loading.markup import load_docx, load_html
 from retriever.loading.outcome import File, Outcome, ReadError, Unloaded, one_line
@@ -109,6 +110,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         **dict.fromkeys((".html", ".htm", ".xhtml"), Format("html", load_html)),
         ".pdf": Format("pdf", load_pdf),
         ".docx": Format("docx", load_docx),
+        **dict.fromkeys(EXTENSIONS, Format("image", load_image)),
         ".json": Format("json", load_json),
         **dict.fromkeys((".jsonl", ".ndjson"), Format("json", load_jsonl)),
         **dict.fromkeys((".csv", ".tsv"), Format("csv", load_csv)),
@@ -138,14 +140,23 @@ def _format(location: Path) -> Format:
     return FORMATS.get(location.suffix.lower(), _UNKNOWN)
 
 
-def read(found: Found) -> Iterator[Outcome]:
+def is_image(path: str) -> bool:
+    """Whether a file is named as pictures are.
+
+    :param path: of the file.
+    """
+    return path.lower().endswith(EXTENSIONS)
+
+
+def read(found: Found, images: bool = False) -> Iterator[Outcome]:
     """Read one file; whatever is wrong with it is told, not raised.
 
     :param found: the file.
+    :param images: whether pictures are wanted.
     :return: its documents, and why there are not more of them.
     """
     form = _format(found.location)
-    file = File(found.path, found.location, form.name, form.language)
+    file = File(found.path, found.location, form.name, form.language, images)
     try:
         yield from form.load(file)
     except ReadError as error:

@@ -39,12 +39,14 @@ class File:
     :param location: where it is.
     :param format: name of its format.
     :param language: of source code, else empty.
+    :param images: whether pictures are wanted.
     """
 
     path: str
     location: Path
     format: str
     language: str = ""
+    images: bool = False
 
     def metadata(self, **more: Scalar | None) -> dict[str, Scalar]:
         """What is known of every document of the file.

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from retriever.errors import ConfigurationError, EmbeddingError
+from retriever.errors import ConfigurationError, EmbeddingError, RetrieverError
 
 
 class Reranker(ABC):
@@ -63,12 +63,20 @@ class Reranker(ABC):
         :param query: what was asked.
         :param texts: any number.
         :return: float32, shape ``(len(texts),)``; higher is better.
-        :raises EmbeddingError: where ``_score`` returned something unusable.
+        :raises EmbeddingError: where ``_score`` fails, or returned something unusable.
         """
         if not texts:
             return np.zeros(0, dtype=np.float32)
-        with self._scoring:
-            given = self._score(query, texts)
+        try:
+            with self._scoring:
+                given = self._score(query, texts)
+        except RetrieverError:
+            raise
+        except Exception as error:
+            raise EmbeddingError(
+                f"the reranker {self.name} raised {type(error).__name__} for {len(texts)} texts: see the cause of this "
+                "error"
+            ) from error
         try:
             scores = np.asarray(given, dtype=np.float32)
         except (TypeError, ValueError) as error:

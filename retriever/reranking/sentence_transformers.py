@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from retriever.embedding.base import TruncationWarning
 from retriever.embedding.loading import loaded
 from retriever.embedding.models import model_folder
 from retriever.errors import ConfigurationError
 from retriever.registry import raise_missing
 from retriever.reranking.base import Reranker
+from retriever.tokeniser import FastTokeniser
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder, MultiVectorEncoder
@@ -63,17 +66,40 @@ class _ModelReranker(Reranker):
 class CrossEncoderReranker(_ModelReranker):
     """Reads query and text as one input, and gives one number: slow, and better than comparing vectors.
 
-    After Nogueira and Cho, "Passage re-ranking with BERT", 2019. What is longer than the model reads is cut off.
+    After Nogueira and Cho, "Passage re-ranking with BERT", 2019. What is longer than the model reads
+    is cut off, of which a :class:`~retriever.embedding.TruncationWarning` tells.
     """
 
     kind = "cross-encoder"
 
     def _score(self, query: str, texts: Sequence[str]) -> ArrayLike:
         pairs = [(query, text) for text in texts]
+        self._warn_of_long(pairs)
         scores = np.asarray(self._model.predict(pairs, batch_size=self._batch_size, show_progress_bar=False))
         if scores.ndim == 2 and scores.shape[1] == 1:
             scores = scores[:, 0]
         return scores
+
+    def _warn_of_long(self, pairs: Sequence[tuple[str, str]]) -> None:
+        most = self._model.max_seq_length
+        if self._pair_tokeniser is None or most is None:
+            return
+        tokeniser, added = self._pair_tokeniser
+        query = len(tokeniser.encode_batch([pairs[0][0]])[0]) + added
+        long = sum(query + len(encoding) > most for encoding in tokeniser.encode_batch([text for _, text in pairs]))
+        if long:
+            warnings.warn(
+                f"{self.name} reads {most} tokens of query and text together: the end of {long} of {len(pairs)} is not "
+                "read",
+                TruncationWarning,
+                stacklevel=4,
+            )
+
+    @cached_property
+    def _pair_tokeniser(self) -> tuple[FastTokeniser, int] | None:
+        """A copy of the model's own, with the tokens that it adds to a pair; None for the few without a fast one."""
+        own = getattr(self._model.tokenizer, "backend_tokenizer", None)
+        return None if own is None else (FastTokeniser(own), own.num_special_tokens_to_add(is_pair=True))
 
     @cached_property
     def _model(self) -> CrossEncoder:

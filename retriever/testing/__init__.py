@@ -6,7 +6,8 @@
             return lambda name="index": MyStore(tmp_path / name)
 
 :class:`StoreContract` and what it is made of need pytest and hypothesis (the extra ``dev`` has them);
-:class:`CountingEmbedding` and the servers need neither. Names are imported when they are first used.
+:class:`CountingEmbedding`, :class:`CountingSparse` and the servers need neither. Names are imported when they are first
+used.
 """
 
 import sys
@@ -17,15 +18,20 @@ if TYPE_CHECKING:
     from retriever.testing.base import NewStore as NewStore
     from retriever.testing.contract import StoreContract as StoreContract
     from retriever.testing.embeddings import CountingEmbedding as CountingEmbedding
+    from retriever.testing.embeddings import CountingSparse as CountingSparse
     from retriever.testing.servers import chroma_server as chroma_server
 
 _HOME = {
     "NewStore": "base",
     "StoreContract": "contract",
     "CountingEmbedding": "embeddings",
+    "CountingSparse": "embeddings",
     "chroma_server": "servers",
 }
-_ASSERTING = ("contract", "filtering", "lifecycle", "load", "machine", "oracle", "records", "searching", "writing")
+_ASSERTING = (
+    *("contract", "filtering", "lifecycle", "load", "machine", "oracle", "records", "searching", "sparse"),
+    "writing",
+)
 
 __all__ = sorted(_HOME)
 

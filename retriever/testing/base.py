@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from retriever.stores import Store
+from retriever.stores import KeepsSparse, Store
 from retriever.testing.samples import make_manifest
 
 
@@ -29,6 +29,10 @@ class ContractPart:
     """Why an index is gone with the object that made it; the test of reopening is then an expected failure that says
     so. Empty where another object on the same place finds the index."""
 
+    no_sparse: ClassVar[str] = ""
+    """Why the store keeps no learned sparse vectors; the tests of them are then expected failures that say so. Empty
+    where it has the method of :class:`~retriever.stores.KeepsSparse`."""
+
     bm25_tolerance: ClassVar[float] = 1e-3
     """How far, relatively, a keyword score may be from exact BM25: engines may round the lengths of records."""
 
@@ -43,6 +47,16 @@ class ContractPart:
         """An empty index."""
         store = new_store()
         store.create(make_manifest())
+        return store
+
+    @pytest.fixture
+    def sparse_store(self, new_store: NewStore) -> Store:
+        """An empty index with a learned sparse model."""
+        store = new_store("sparse")
+        if self.no_sparse:
+            assert not isinstance(store, KeepsSparse), "it keeps them: take no_sparse away"  # noqa: S101
+            pytest.xfail(self.no_sparse)
+        store.create(make_manifest(sparse=True))
         return store
 
     def law_settings(self, share: float = 1.0) -> settings:

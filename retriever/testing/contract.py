@@ -11,10 +11,11 @@ from retriever.testing.load import Load
 from retriever.testing.machine import RandomHistories
 from retriever.testing.records import RoundTrips
 from retriever.testing.searching import Searching
+from retriever.testing.sparse import LearnedSparse
 from retriever.testing.writing import Writing
 
 
-class StoreContract(Lifecycle, Writing, RoundTrips, Searching, Filtering, RandomHistories, Load):
+class StoreContract(Lifecycle, Writing, RoundTrips, Searching, LearnedSparse, Filtering, RandomHistories, Load):
     """What :class:`retriever.stores.Store` promises, as far as every place can be asked for it.
 
     Inherit it, give one fixture, and run pytest. What depends on the place is left for an adapter's own tests: that

@@ -10,10 +10,11 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from retriever.stores import Query, Record, Store
+from retriever.sparse.vector import SparseVector
+from retriever.stores import KeepsSparse, Query, Record, Store
 from retriever.testing import strategies
 from retriever.testing.base import ContractPart, NewStore
-from retriever.testing.oracle import check_chunks, check_keyword, check_semantic, clear, exact, held
+from retriever.testing.oracle import check_chunks, check_keyword, check_semantic, check_sparse, clear, exact, held
 from retriever.testing.samples import make_manifest
 from retriever.types import Chunk
 
@@ -26,10 +27,12 @@ class Place:
 
     :param open_store: makes another object for the place, on which the index is.
     :param first: the object that made the index.
+    :param sparse: whether it has learned sparse vectors.
     """
 
-    def __init__(self, open_store: Callable[[], Store], first: Store) -> None:
+    def __init__(self, open_store: Callable[[], Store], first: Store, *, sparse: bool) -> None:
         self.open_store = open_store
+        self.sparse = sparse
         self.store = first
 
 
@@ -43,7 +46,7 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         self.place = place
         clear(place.store)
-        self.memory = exact([])
+        self.memory = exact([], sparse=place.sparse)
 
     @initialize(batch=st.lists(strategies.records, min_size=3, max_size=8, unique_by=lambda record: record.chunk.id))
     def fill(self, batch: list[Record]) -> None:
@@ -53,6 +56,7 @@ class Histories(RuleBasedStateMachine):
     @rule(batch=st.lists(strategies.records, min_size=1, max_size=4, unique_by=lambda record: record.chunk.id))
     def upsert(self, batch: list[Record]) -> None:
         """Write new records and replace others."""
+        batch = batch if self.place.sparse else [replace(record, sparse=None) for record in batch]
         self.place.store.upsert(batch)
         self.memory.upsert(batch)
 
@@ -80,30 +84,44 @@ class Histories(RuleBasedStateMachine):
             self.place.store = self.place.open_store()
         return None
 
-    @rule(vector=strategies.vectors, terms=strategies.queries, depth=DEPTHS)
-    def search(self, vector: Sequence[float], terms: Mapping[str, int], depth: int) -> None:
-        """Semantic order up to ties, keyword matches exactly."""
-        self.compare(Query(depth, np.array(vector, dtype=np.float32), terms))
+    @rule(vector=strategies.vectors, terms=strategies.queries, depth=DEPTHS, sparse=strategies.sparse_vectors)
+    def search(self, vector: Sequence[float], terms: Mapping[str, int], depth: int, sparse: SparseVector) -> None:
+        """Semantic order up to ties, keyword matches exactly, dot products."""
+        self.compare(Query(depth, np.array(vector, dtype=np.float32), terms, None, sparse))
 
-    @rule(vector=strategies.vectors, terms=strategies.queries, depth=DEPTHS, data=st.data())
+    @rule(
+        vector=strategies.vectors,
+        terms=strategies.queries,
+        depth=DEPTHS,
+        sparse=strategies.sparse_vectors,
+        data=st.data(),
+    )
     def search_filtered(
-        self, vector: Sequence[float], terms: Mapping[str, int], depth: int, data: st.DataObject
+        self,
+        vector: Sequence[float],
+        terms: Mapping[str, int],
+        depth: int,
+        sparse: SparseVector,
+        data: st.DataObject,
     ) -> None:
         """The same under a filter, and the same records in counts and ledger."""
         condition = data.draw(strategies.filters([chunk.metadata for chunk in held(self.memory)]))
-        self.compare(Query(depth, np.array(vector, dtype=np.float32), terms, condition))
+        self.compare(Query(depth, np.array(vector, dtype=np.float32), terms, condition, sparse))
         store = self.place.store
         assert store.count(condition) == self.memory.count(condition)
         assert sorted(store.entries(condition)) == sorted(self.memory.entries(condition))
 
     def compare(self, query: Query) -> None:
-        """Both legs.
+        """All legs that there are.
 
-        :param query: with both parts.
+        :param query: with all parts.
         """
+        query = query if self.place.sparse else replace(query, sparse=None)
         found = self.place.store.search(query)
         check_semantic(self.place.store, found.semantic, self.memory, query)
         check_keyword(self.place.store, found.keyword, self.memory, query)
+        if self.place.sparse:
+            check_sparse(self.place.store, found.sparse, self.memory, query)
 
     @invariant()
     def the_same_records(self) -> None:
@@ -114,6 +132,10 @@ class Histories(RuleBasedStateMachine):
         vectors = store.vectors([store.key(chunk.id) for chunk in chunks])
         for chunk_id, row in self.memory.vectors([chunk.id for chunk in chunks]).items():
             np.testing.assert_allclose(vectors[store.key(chunk_id)], row, atol=1e-6)
+        if self.place.sparse and isinstance(store, KeepsSparse):
+            found = store.sparse_vectors([store.key(chunk.id) for chunk in chunks])
+            kept = self.memory.sparse_vectors([chunk.id for chunk in chunks])
+            assert found == {store.key(chunk_id): vector for chunk_id, vector in kept.items()}
 
 
 class RandomHistories(ContractPart):
@@ -122,8 +144,9 @@ class RandomHistories(ContractPart):
     def test_random_histories(self, new_store: NewStore) -> None:
         """Upsert, rewrite, delete, close, open, optimise and search, in any order."""
         first = new_store()
-        first.create(make_manifest(filter_fields={"a": "number", "b.c": "keyword"}))
-        place = Place((lambda: first) if self.cannot_reopen else new_store, first)
+        sparse = not self.no_sparse
+        first.create(make_manifest(filter_fields={"a": "number", "b.c": "keyword"}, sparse=sparse))
+        place = Place((lambda: first) if self.cannot_reopen else new_store, first, sparse=sparse)
 
         class There(Histories):
             def __init__(self) -> None:

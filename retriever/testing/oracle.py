@@ -21,13 +21,14 @@ EVERYTHING = 10_000
 VECTOR = np.array([1, 0, 0, 0], dtype=np.float32)
 
 
-def exact(records: Sequence[Record]) -> MemoryStore:
+def exact(records: Sequence[Record], *, sparse: bool = False) -> MemoryStore:
     """The exact store, holding these records.
 
     :param records: any.
+    :param sparse: whether they have learned sparse vectors.
     """
     memory = MemoryStore()
-    memory.create(make_manifest())
+    memory.create(make_manifest(sparse=sparse))
     memory.upsert(records)
     return memory
 
@@ -133,4 +134,21 @@ def check_keyword(store: Store, found: Sequence[Candidate], memory: MemoryStore,
     assert {candidate.key for candidate in found} <= {store.key(candidate.key) for candidate in everything}
     assert len({candidate.key for candidate in found}) == len(found) == min(query.depth, len(everything))
     assert all(candidate.score > 0 for candidate in found)
+    assert [c.score for c in found] == sorted((c.score for c in found), reverse=True)
+
+
+def check_sparse(store: Store, found: Sequence[Candidate], memory: MemoryStore, query: Query) -> None:
+    """The best dot products, each of them the right record's; none for a record that shares no term.
+
+    :param store: that answered.
+    :param found: its sparse leg.
+    :param memory: holds the same records.
+    :param query: that was asked.
+    """
+    everything = memory.search(Query(EVERYTHING, None, None, query.filter, query.sparse)).sparse
+    scores = {store.key(candidate.key): candidate.score for candidate in everything}
+    assert {candidate.key for candidate in found} <= scores.keys()
+    assert len({candidate.key for candidate in found}) == len(found)
+    assert [c.score for c in found] == pytest.approx([scores[c.key] for c in found], rel=1e-5)
+    assert [c.score for c in found] == pytest.approx([c.score for c in everything[: query.depth]], rel=1e-5)
     assert [c.score for c in found] == sorted((c.score for c in found), reverse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ import numpy as np
 from retriever.chunking.config import ChunkerConfig
 from retriever.keyword.analyser import Analyser
 from retriever.keyword.config import AnalyserConfig
-from retriever.manifest import Calibration, EmbeddingManifest, FieldType, Manifest
+from retriever.manifest import Calibration, EmbeddingManifest, FieldType, Manifest, SparseCanary, SparseManifest
 from retriever.metadata import clean_metadata
+from retriever.sparse.vector import SparseVector
 from retriever.stores import Record
 from retriever.types import Chunk, FloatMatrix, FloatVector
 
@@ -22,6 +24,16 @@ DIMENSION = 4
 
 ANALYSER = Analyser(AnalyserConfig(language="none"))
 """Makes the terms of :func:`make_record`; stores that make terms anew from texts find it in the manifest."""
+
+
+SPARSE = SparseManifest(
+    kind="none",
+    config={},
+    fingerprint={},
+    vocabulary=30_000,
+    canaries=[SparseCanary(indices=[7], weights=[3.0]), SparseCanary(indices=[7], weights=[1.0])],
+)
+"""Of a learned sparse model that there is not, and whose weights are about 3 at most."""
 
 
 def chunk_id(name: str) -> str:
@@ -36,12 +48,15 @@ def make_manifest(
     dimension: int = DIMENSION,
     average_length: float | None = 3.0,
     filter_fields: Mapping[str, FieldType] | None = None,
+    *,
+    sparse: bool = False,
 ) -> Manifest:
     """A manifest of an index that no embedding function built, and whose terms are the words of the text.
 
     :param dimension: of its vectors.
     :param average_length: terms a record, for BM25; None leaves the index uncalibrated.
     :param filter_fields: metadata keys that have a payload index.
+    :param sparse: whether its records have learned sparse vectors.
     """
     calibration = None
     if average_length is not None:
@@ -53,6 +68,7 @@ def make_manifest(
         analyser=ANALYSER.config,
         filter_fields=dict(filter_fields or {}),
         calibration=calibration,
+        sparse=SPARSE if sparse else None,
     )
 
 
@@ -83,6 +99,33 @@ def make_record(
     """
     chunk = make_chunk(id, metadata, **fields)
     return Record(chunk, np.array(vector, dtype=np.float32), ANALYSER.terms(chunk.text))
+
+
+def with_sparse(record: Record, weights: Mapping[int, float]) -> Record:
+    """The record with a learned sparse vector.
+
+    :param record: as :func:`make_record` makes it.
+    :param weights: by index.
+    """
+    return replace(record, sparse=SparseVector.of(list(weights), list(weights.values())))
+
+
+def sparse_corpus(count: int, seed: int = 7) -> list[Record]:
+    """Those of :func:`corpus`, with learned sparse vectors like a model's: a hundred terms, few of them frequent.
+
+    :param count: how many.
+    :param seed: equal seeds, equal records.
+    """
+    choose = np.random.default_rng(seed)
+    spread = 1 / np.arange(1, SPARSE.vocabulary + 1)
+    spread /= spread.sum()
+    return [
+        with_sparse(
+            record,
+            {int(n): float(choose.gamma(2, 0.5)) + 1e-3 for n in choose.choice(SPARSE.vocabulary, 100, p=spread)},
+        )
+        for record in corpus(count, seed)
+    ]
 
 
 def word(number: int) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 
 from retriever.filters import And, Compare, Exists, Filter, In, Key, Not, Or, Reserved
+from retriever.sparse.vector import SparseVector
 from retriever.testing.samples import DIMENSION, chunk_id, make_chunk, make_record
 from retriever.types import Scalar
 
@@ -95,10 +97,19 @@ words = st.sampled_from(["one", "two", "three", "四"])
 sentences = st.lists(words, max_size=5).map(" ".join)
 queries = st.dictionaries(words, st.integers(1, 3), min_size=1, max_size=2)
 
-records = st.builds(
-    lambda name, vector, data, text, place: make_record(name, vector, data, text=text, **place),
-    *(ids, vectors, metadata, sentences, places),
+weights = st.floats(2.0**-7, 8, width=32) | st.sampled_from([0.5, 1.0])
+sparse_vectors = st.dictionaries(st.sampled_from([0, 1, 2, 7, 2**31, 2**32 - 1]), weights, max_size=4).map(
+    lambda terms: SparseVector.of(list(terms), list(terms.values()))
 )
+"""Empty ones, and ones that share a term, are frequent among them."""
+
+records = st.builds(
+    lambda name, vector, data, text, place, sparse: replace(
+        make_record(name, vector, data, text=text, **place), sparse=sparse
+    ),
+    *(ids, vectors, metadata, sentences, places, sparse_vectors),
+)
+"""With learned sparse vectors."""
 chunks = st.builds(
     lambda name, data, place, start: make_chunk(name, data, start=start, end=start + 3, **place),
     *(ids, metadata, places, st.integers(0, 9)),

@@ -13,6 +13,7 @@ from hypothesis import Phase, settings
 from retriever.errors import InvalidInput
 from retriever.filters import And, Compare, Exists, In, Not, Or, matches
 from retriever.memory import MemoryStore
+from retriever.sparse.vector import NOTHING, SparseVector
 from retriever.stores import Candidate, Legs, Query
 from retriever.testing import StoreContract
 
@@ -109,6 +110,43 @@ class FiltersAfterwards(MemoryStore):
         return Legs(
             *([candidate for candidate in leg if candidate.key in kept] for leg in (legs.semantic, legs.keyword))
         )
+
+
+class UnfilteredSparse(MemoryStore):
+    def search(self, query):
+        return replace(super().search(query), sparse=super().search(replace(query, filter=None)).sparse)
+
+
+class KeepsOldSparse(MemoryStore):
+    def upsert(self, records):
+        old = self.sparse_vectors([record.chunk.id for record in records])
+        super().upsert([replace(record, sparse=old.get(record.chunk.id, record.sparse)) for record in records])
+
+
+class SparseCosines(MemoryStore):
+    """Scaled by the query's length, which changes no order and every score."""
+
+    def search(self, query):
+        legs = super().search(query)
+        length = query.sparse.dot(query.sparse) ** 0.5 if query.sparse else 1.0
+        return replace(legs, sparse=[Candidate(key, score / length) for key, score in legs.sparse])
+
+
+class RoundsSparse(MemoryStore):
+    def upsert(self, records):
+        super().upsert([replace(record, sparse=record.sparse and self.rounded(record.sparse)) for record in records])
+
+    def rounded(self, vector):
+        return SparseVector.of(vector.indices, np.round(vector.weights, 2))
+
+
+class RewritingDropsSparse(MemoryStore):
+    def rewrite(self, chunks):
+        super().rewrite(chunks)
+        for chunk in chunks:
+            record = self._records.get(chunk.id)
+            if record is not None and record.sparse is not None:
+                self._records[chunk.id] = replace(record, sparse=NOTHING)
 
 
 class RewritesFilters(MemoryStore):
@@ -288,6 +326,14 @@ FAULTS = [
     (UnfilteredKeywords, "test_filters_find_what_the_table_says[eq]"),
     (FiltersAfterwards, "test_filters_hold_in_both_legs"),
     (FiltersAfterwards, "test_random_histories"),
+    (UnfilteredSparse, "test_the_sparse_leg_is_that_of_exact_search"),
+    (UnfilteredSparse, "test_random_histories"),
+    (KeepsOldSparse, "test_sparse_vectors_come_back"),
+    (KeepsOldSparse, "test_random_histories"),
+    (SparseCosines, "test_scores_are_dot_products"),
+    (RoundsSparse, "test_sparse_vectors_come_back"),
+    (RewritingDropsSparse, "test_sparse_vectors_come_back"),
+    (RewritingDropsSparse, "test_random_histories"),
     (UnequalDropsMissing, "test_filters_find_what_the_table_says[ne]"),
     (UnequalDropsMissing, "test_any_filter_finds_what_python_says[None]"),
     (UnequalDropsMissing, "test_unequal_is_the_complement_of_equal"),
@@ -325,6 +371,33 @@ def test_without_a_fault_none_is_found(test):
     run(MemoryStore, test)
 
 
+class WithoutSparse:
+    """A third party's store, which has never heard of learned sparse vectors."""
+
+    def __init__(self, name=""):
+        self._inner = MemoryStore(name)
+
+    def __getattr__(self, name):
+        if name == "sparse_vectors":
+            raise AttributeError(name)
+        return getattr(self._inner, name)
+
+
+def test_a_store_without_learned_sparse_vectors_says_so():
+    class Judged(StoreContract):
+        cannot_reopen = "in memory"
+        no_sparse = "not yet"
+        most_examples = 50
+
+    fixture = StoreContract.sparse_store.__wrapped__
+    with pytest.raises(pytest.xfail.Exception, match="not yet"):
+        fixture(Judged(), WithoutSparse)
+    with pytest.raises(AssertionError, match="take no_sparse away"):
+        fixture(Judged(), MemoryStore)
+    with generating():
+        Judged().test_random_histories(WithoutSparse)
+
+
 def run(store_class, test):
     """Call a test of the contract as pytest would."""
 
@@ -340,8 +413,8 @@ def run(store_class, test):
 
     known = {"new_store": new_store}
     wanted = inspect.signature(method).parameters.keys() - {"self"}
-    if "store" in wanted:
-        known["store"] = StoreContract.store.__wrapped__(contract, new_store)
+    for fixture in {"store", "sparse_store"} & wanted:
+        known[fixture] = getattr(StoreContract, fixture).__wrapped__(contract, new_store)
     for mark in getattr(method, "pytestmark", []):
         known |= chosen(mark, case[:-1])
     with generating():

@@ -49,8 +49,10 @@ class StandIn:
         self.dimension = DIMENSION
         self.most_texts = 2048
         self.longest: int | None = None
+        self.too_long = 400, "This model's maximum context length is 8192 tokens, however you requested more"
         self.key: str | None = None
         self.floats = False
+        self.no_base64 = ""  # what it says where it refuses that
         self.pause = 0.0
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -209,6 +211,8 @@ class Handler(BaseHTTPRequestHandler):
         sent = self.headers.get("authorization", "")
         if server.key is not None and sent != f"Bearer {server.key}":
             raise Reply(401, refusal(f"Incorrect API key provided: {sent}", code="invalid_api_key"))
+        if server.no_base64 and request["encoding_format"] == "base64":
+            raise Reply(400, refusal(server.no_base64))
         fault = server.next_fault()
         if fault is not None and fault not in SPOILED and fault != "shuffled":
             self.fail(fault, server)
@@ -229,7 +233,7 @@ class Handler(BaseHTTPRequestHandler):
         if len(texts) > server.most_texts:
             raise Reply(413, {"error": f"batch size {len(texts)} > maximum allowed batch size", "error_type": "x"})
         if server.longest is not None and max(map(len, texts)) > server.longest:
-            raise Reply(400, refusal("This model's maximum context length is 8192 tokens, however you requested more"))
+            raise Reply(server.too_long[0], refusal(server.too_long[1]))
 
     def fail(self, fault: Any, server: StandIn) -> None:
         if isinstance(fault, Reply):

@@ -175,7 +175,7 @@ def test_it_stays_within_its_limit_and_drops_what_was_not_used(tmp_path, monkeyp
             database.execute("pragma page_count").fetchone(),
             database.execute("pragma page_size").fetchone(),
         )
-        (count,) = database.execute("select count(*) from vectors").fetchone()
+        (count,) = database.execute("select count(*) from embeddings").fetchone()
     assert pages * size < 1.5 * limit
     assert 300 < count < 1_000
     cache.close()
@@ -187,11 +187,77 @@ def test_another_dimension_under_a_key_is_not_taken(cache):
     assert cache.find([key], np.empty((1, 3), np.float32)) == [0]
 
 
-def test_clearing(cache):
-    (key,) = text_keys(PRINT, "document", ["a"])
-    cache.add([key], np.ones((1, 3), np.float32))
-    cache.clear()
-    assert cache.find([key], np.empty((1, 3), np.float32)) == [0]
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "update embeddings set vector = cast(substr(vector, 1, 5) || x'ff' || substr(vector, 7) as blob) where id = 2",
+        "update embeddings set vector = zeroblob(length(vector)) where id = 2",
+        "update embeddings set vector = (select vector from embeddings where id = 3) where id = 2",
+        "update embeddings set vector = substr(vector, 1, 8) where id = 2",
+        "update embeddings set vector = x'' where id = 2",
+        "delete from embeddings where id = 2",
+        "update keys set id = 99 where id = 2",
+    ],
+)
+def test_a_damaged_vector_is_not_found_and_is_made_anew(tmp_path, cache, damage):
+    keys = text_keys(PRINT, "document", [str(n) for n in range(5)])
+    rows = np.arange(15, dtype=np.float32).reshape(5, 3) + 1
+    cache.add(keys, rows)
+    with sqlite3.connect(tmp_path / "own" / "vectors.sqlite") as other:
+        other.execute(damage)
+    found = np.zeros((5, 3), np.float32)
+    assert cache.find(keys, found) == [1]
+    assert found.tolist() == [rows[n].tolist() if n != 1 else [0, 0, 0] for n in range(5)]
+    cache.add(keys[1:2], rows[1:2])
+    assert cache.find(keys, found) == []
+    assert (found == rows).all()
+
+
+@pytest.mark.parametrize("width", [1, 100, 384, 700, 3_072])
+def test_file_and_log_together_stay_within_the_limit(tmp_path, width):
+    path, limit = tmp_path / "vectors.sqlite", 3_000_000
+    cache = EmbeddingCache(path, limit)
+    rows = np.random.default_rng(0).random((8_000 // (width + 20) + 50, width), dtype=np.float32)
+    most = 0
+    for turn in range(2 * limit // (rows.nbytes + 100 * len(rows))):
+        keys = text_keys(PRINT, "document", [f"{turn} {n}" for n in range(len(rows))])
+        cache.add(keys, rows)
+        assert cache.find(keys, np.empty_like(rows)) == [], "the newest are there"
+        most = max(most, sum(file.stat().st_size for file in (path, tmp_path / "vectors.sqlite-wal")))
+    assert most <= limit
+    assert most > limit / 2, "and it is used"
+    cache.close()
+
+
+def test_a_cache_whose_limit_was_lowered_shrinks_to_it_by_and_by(tmp_path):
+    path = tmp_path / "vectors.sqlite"
+    large = EmbeddingCache(path, 10**8)
+    names = [str(n) for n in range(12_000)]
+    large.add(text_keys(PRINT, "document", names), np.ones((12_000, 50), np.float32))
+    large.close()
+    small = EmbeddingCache(path, 10**6)
+    for turn in range(4):
+        small.add(text_keys(PRINT, "query", [f"{turn}"]), np.ones((1, 50), np.float32))
+    with sqlite3.connect(path) as database:
+        assert database.execute("select count(*) from embeddings").fetchone()[0] * 200 < 10**6
+    assert small.find(text_keys(PRINT, "query", ["3"]), np.empty((1, 50), np.float32)) == []
+    small.close()
+
+
+def test_use_on_another_day_writes_no_vector_anew(tmp_path, monkeypatch):
+    path, day = tmp_path / "vectors.sqlite", 20_000
+    monkeypatch.setattr("retriever.embedding.cache._today", lambda: day)
+    cache = EmbeddingCache(path, 10**8)
+    keys, rows = text_keys(PRINT, "document", [str(n) for n in range(2_000)]), np.ones((2_000, 384), np.float32)
+    cache.add(keys, rows)
+    cache.close()
+    day += 1
+    again = EmbeddingCache(path, 10**8)
+    assert again.find(keys, rows) == []
+    assert path.with_name("vectors.sqlite-wal").stat().st_size < rows.nbytes / 4
+    again.close()
+    with sqlite3.connect(path) as database:
+        assert database.execute("select distinct used from keys").fetchall() == [(day,)]
 
 
 @pytest.mark.parametrize("damage", [b"not a database at all" * 100, None])

@@ -1,5 +1,7 @@
 """Where converted models are kept: whole or not there."""
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -73,6 +75,24 @@ def test_a_failed_conversion_leaves_nothing(cache):
     with pytest.raises(ConfigurationError, match="no such model"):
         shelved("key", fail)
     assert [path for path in (cache / "models").iterdir() if path.is_dir()] == []
+
+
+KILLED = """
+import os, sys
+from retriever.embedding.compiled.shelf import shelved
+def make(folder):
+    (folder / "weights").write_bytes(b"half")
+    os.kill(os.getpid(), 9)
+shelved("key", make)
+"""
+
+
+def test_a_killed_conversion_is_begun_anew_and_leaves_nothing(cache, make):
+    subprocess.run([sys.executable, "-c", KILLED], check=False)
+    assert shelved("key", None) is None
+    folder, _ = shelved("key", make)
+    assert (folder / "weights").read_bytes() == b"0123456789"
+    assert [path.name for path in (cache / "models").iterdir() if path.is_dir()] == ["key"]
 
 
 def test_several_at_once_make_one(cache, make):

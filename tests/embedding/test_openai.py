@@ -12,14 +12,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from openai_stand_in import DIMENSION, plain_environment, server, small_encoding, stand_in, unit_of, vector_of  # noqa: F401
+from openai_stand_in import (  # noqa: F401
+    DIMENSION,
+    Reply,
+    plain_environment,
+    refusal,
+    server,
+    small_encoding,
+    stand_in,
+    unit_of,
+    vector_of,
+)
 from pydantic import ValidationError
 
 from retriever import Document, Retriever
 from retriever.embedding import TruncationWarning, resolve_embedding
 from retriever.embedding.cache import SETTING, default_cache
 from retriever.embedding.openai import OpenAIConfig, OpenAIEmbedding
-from retriever.errors import ConfigurationError, IndexMismatch, InvalidInput
+from retriever.errors import ConfigurationError, EmbeddingError, IndexMismatch, InvalidInput, ManifestUnreadable
 
 pytestmark = pytest.mark.usefixtures("plain_environment")
 
@@ -46,6 +56,21 @@ def test_vectors_are_the_servers_to_the_bit_whichever_way_it_writes_them(server)
     assert server.requests[-1]["encoding_format"] == "base64"
     server.floats = True
     assert (function.embed_documents(["a", "b"]) == wanted).all()
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["base64 encoding is not currently supported", "UnsupportedParamsError: Setting {'encoding_format': 'base64'}"],
+)
+def test_a_server_that_refuses_base64_is_asked_for_numbers_from_then_on(server, said):  # noqa: F811
+    server.no_base64, server.floats = said, True
+    function = made(server, normalize=False, dimensions=8)
+    for text in ("a", "b"):
+        assert (function.embed_documents([text])[0] == vector_of(text)).all()
+    assert [request["encoding_format"] for request in server.requests] == ["base64", "float", "float"]
+    server.faults = [Reply(400, refusal("no encoding_format at all"))]
+    with pytest.raises(EmbeddingError, match="no encoding_format at all"):
+        function.embed_documents(["c"])
 
 
 def test_the_order_of_an_answer_is_that_of_its_indices(server):  # noqa: F811
@@ -104,8 +129,18 @@ def test_requests_are_halved_until_the_server_takes_them(server):  # noqa: F811
     assert {server.embedded[text] for text in texts} == {1}
 
 
-def test_a_text_that_the_server_finds_too_long_is_named(server):  # noqa: F811
-    server.longest = 100
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (400, "This model's maximum context length is 512 tokens, however you requested 700"),
+        (400, "the input length exceeds the context length"),
+        (413, "`inputs` must have less than 512 tokens. Given: 700"),
+        (500, "input (700 tokens) is too large to process. increase the physical batch size"),
+    ],
+    ids=["vLLM", "Ollama", "TEI", "llama.cpp"],
+)
+def test_a_text_that_the_server_finds_too_long_is_named(server, status, said):  # noqa: F811
+    server.longest, server.too_long = 100, (status, said)
     texts = [f"text {n}" for n in range(20)]
     with pytest.raises(InvalidInput, match=r"stand-in at http.*'far too long far.*has 1300 characters.*max_tokens"):
         made(server).embed_documents([*texts, "far too long " * 100])
@@ -292,6 +327,37 @@ def test_a_model_that_changed_under_its_name_is_refused(server, tmp_path):  # no
     manifest.write_text(json.dumps(swapped), encoding="utf-8")
     with Retriever.open(str(tmp_path / "index")) as opened, pytest.raises(IndexMismatch, match="other vectors"):
         opened.search("fox")
+
+
+@pytest.mark.parametrize("change", [{"of a later version": 1}, {"model": 3}, {"base_url": "nowhere"}])
+def test_settings_in_a_manifest_that_are_not_understood(server, tmp_path, change):  # noqa: F811
+    with Retriever.open(str(tmp_path / "index"), embedding=made(server)) as opened:
+        opened.index([Document("a", "a fox")])
+    manifest = next((tmp_path / "index").rglob("manifest.json"))
+    changed = json.loads(manifest.read_text(encoding="utf-8"))
+    changed["embedding"]["config"] |= change
+    manifest.write_text(json.dumps(changed), encoding="utf-8")
+    with Retriever.open(str(tmp_path / "index")) as opened, pytest.raises(ManifestUnreadable, match="not understood"):
+        opened.search("fox")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("HTTPS_PROXY", "ftp://user:secret@proxy"),
+        ("HTTPS_PROXY", "http://proxy:port"),
+        ("SSL_CERT_FILE", "/no/such/file"),
+    ],
+)
+def test_an_environment_that_no_connection_can_be_made_with(monkeypatch, variable, value):
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv(variable, value)
+    function = OpenAIEmbedding(OpenAIConfig(model="m", base_url="https://models.invalid/v1", dimensions=8))
+    with pytest.raises(ConfigurationError, match=rf"models\.invalid.*{variable}") as caught:
+        function.embed_query("a")
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is not None
 
 
 # The cache, threads, loops

@@ -127,6 +127,13 @@ def test_nobody_is_there():
         assert "cannot be reached: ConnectError" in failure(function, within=15)
 
 
+def test_a_request_beyond_the_tokens_of_a_minute_is_halved_since_no_waiting_helps(server):  # noqa: F811
+    said = "Request too large for m on tokens per min (TPM): Limit 40000, Requested 60000."
+    server.faults = [Reply(429, refusal(said, type="tokens", code="rate_limit_exceeded"), {"retry-after": "60"})]
+    check(server, made(server))
+    assert [len(request["input"]) for request in server.requests] == [10, 5, 5]
+
+
 # Waiting as asked
 
 
@@ -171,6 +178,7 @@ def test_a_wait_that_would_outlast_the_deadline_is_not_begun(server):  # noqa: F
         ({"x-ratelimit-reset-requests": "8s", "x-ratelimit-reset-tokens": "9s"}, 9),
         ({"retry-after": "2", "x-ratelimit-reset-tokens": "9s"}, 2),
         ({"retry-after": "", "x-ratelimit-reset-tokens": "never"}, 0),
+        ({"x-ratelimit-reset-tokens": "9" * 400 + "s"}, 0),
     ],
 )
 def test_how_servers_say_how_long(headers, seconds):

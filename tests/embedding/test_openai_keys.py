@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pickle
 import traceback
 import warnings
 
 import pytest
-from openai_stand_in import Reply, plain_environment, refusal, server, small_encoding  # noqa: F401
+from openai_stand_in import Reply, plain_environment, refusal, server, small_encoding, stand_in, vector_of  # noqa: F401
 from pydantic import ValidationError
 
 from retriever import Document, Retriever
@@ -44,7 +45,7 @@ FAULTS = {
 
 def made(server, **settings):  # noqa: F811
     settings = {"model": "stand-in", "dimensions": 8, "key_variable": "STAND_IN_API_KEY", **settings}
-    return OpenAIEmbedding(OpenAIConfig(base_url=server.url, **settings), timeout=0.2, deadline=0.5)
+    return OpenAIEmbedding(OpenAIConfig(base_url=server.url, **settings), timeout=1, deadline=1.5)
 
 
 @pytest.fixture
@@ -63,6 +64,17 @@ def everything_of(error):
     return shown
 
 
+def variables_of(error):
+    """What tools that show an error with the local variables would show, but for those of the tests."""
+    shown = []
+    while error is not None:
+        for frame in traceback.TracebackException.from_exception(error, capture_locals=True).stack:
+            if frame.filename != __file__:
+                shown += [f"{frame.name}: {name} = {value}" for name, value in (frame.locals or {}).items()]
+        error = error.__cause__ or error.__context__
+    return "\n".join(shown)
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_no_error_and_no_log_shows_it_not_even_where_a_server_quotes_it(with_key, caplog, fault):
     function = made(with_key)
@@ -71,6 +83,7 @@ def test_no_error_and_no_log_shows_it_not_even_where_a_server_quotes_it(with_key
     with caplog.at_level(logging.DEBUG), pytest.raises(RetrieverError) as caught:
         function.embed_documents(["a"])
     assert SECRET[:8] not in everything_of(caught.value), "nor a part of it"
+    assert SECRET not in variables_of(caught.value)
     ours = [record for record in caplog.records if record.name.startswith("retriever")]
     assert not any(SECRET in record.getMessage() for record in ours)
     assert SECRET not in caplog.text, "nor in what the client logs"
@@ -109,6 +122,21 @@ def test_nothing_that_is_kept_or_shown_holds_it(with_key, tmp_path, monkeypatch,
     assert SECRET not in shown
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {"manifest.json", "embeddings.sqlite"} <= {path.name for path in files}
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize("store", ["qdrant:{}", "chroma:{}"])
+def test_nor_does_a_pickle_a_manifest_in_any_store_or_the_command_line(with_key, tmp_path, run_cli, store):
+    function = OpenAIEmbedding(made(with_key).config)
+    address = store.format(tmp_path / "index")
+    with Retriever.open(address, embedding=function) as opened:
+        opened.index([Document("a", "a fox")])
+        assert SECRET not in opened.manifest.model_dump_json()
+    assert SECRET.encode() not in pickle.dumps(function), "after its key was in use"
+    for command in (["info"], ["search", "fox"]):
+        assert SECRET not in "".join(map(str, run_cli(*command, "--store", address)))
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
     assert not [path for path in files if SECRET.encode() in path.read_bytes()]
 
 
@@ -154,13 +182,21 @@ def test_an_argument_for_it_does_not_exist(server):  # noqa: F811
     assert SECRET not in str(caught.value)
 
 
-@pytest.mark.parametrize("key", [f"{SECRET} twice", f"{SECRET}…", f"{SECRET}\r\nx-more: 1"])
-def test_what_cannot_be_a_key_is_refused_and_not_repeated(server, monkeypatch, key):  # noqa: F811
-    monkeypatch.setenv("STAND_IN_API_KEY", key)
+@pytest.mark.parametrize("end", [" twice", "…", "\r\nx-more: 1", '"', "'", "\\"])
+def test_what_cannot_be_a_key_is_refused_and_not_repeated(server, monkeypatch, end):  # noqa: F811
+    monkeypatch.setenv("STAND_IN_API_KEY", SECRET + end)
     with pytest.raises(ConfigurationError, match="the key in STAND_IN_API_KEY") as caught:
         made(server).embed_query("a")
-    assert SECRET not in everything_of(caught.value)
+    assert SECRET not in everything_of(caught.value) + variables_of(caught.value)
     assert server.requests == []
+
+
+@pytest.mark.parametrize("key", ["1", "AA", "index"])
+def test_a_short_key_that_an_answer_happens_to_hold_harms_no_vector(server, monkeypatch, key):  # noqa: F811
+    monkeypatch.setenv("STAND_IN_API_KEY", key)
+    texts = [f"text {n}" for n in range(40)]
+    found = made(server, normalize=False, dimensions=512).embed_documents(texts)
+    assert (found == [vector_of(text, 512) for text in texts]).all()
 
 
 def test_a_line_end_around_it_is_not_part_of_it(server, monkeypatch):  # noqa: F811
@@ -169,6 +205,46 @@ def test_a_line_end_around_it_is_not_part_of_it(server, monkeypatch):  # noqa: F
 
 
 # Which server gets which key
+
+
+@pytest.fixture
+def more_headers(plain_environment, monkeypatch):  # noqa: F811
+    """What the client sends by itself, whichever server it talks to."""
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", f"x-gateway: {SECRET}\nauthorization: Bearer {SECRET}")
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-of-mine")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "project-of-mine")
+
+
+def sent_along(server):  # noqa: F811
+    """What of it was sent with the last request."""
+    return {"x-gateway", "openai-organization", "openai-project"} & set(server.headers[-1])
+
+
+@pytest.mark.usefixtures("more_headers")
+def test_headers_from_the_environment_go_where_openais_key_goes(server, monkeypatch):  # noqa: F811
+    made(server, key_variable=None).embed_query("a")
+    assert sent_along(server) == set()
+    assert "authorization" not in server.headers[-1]
+    assert SECRET not in repr(server.headers)
+    monkeypatch.setenv("STAND_IN_API_KEY", "its-own")
+    made(server).embed_query("a")
+    assert server.headers[-1]["authorization"] == "Bearer its-own"
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    made(server).embed_query("a")
+    assert sent_along(server) == {"x-gateway", "openai-organization", "openai-project"}
+    assert server.headers[-1]["authorization"] == "Bearer its-own"
+
+
+@pytest.mark.usefixtures("more_headers")
+def test_neither_key_nor_headers_follow_to_another_server(with_key, monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", with_key.url)
+    with stand_in() as other:
+        with_key.faults = [Reply(307, "", {"location": f"{other.url}/embeddings"})]
+        made(with_key).embed_query("a")
+        assert sent_along(with_key), "the first server got them"
+        assert other.embedded["a"] == 1
+        assert sent_along(other) == set()
+        assert SECRET not in repr(other.headers)
 
 
 def test_a_server_that_needs_none_gets_none(server, monkeypatch):  # noqa: F811
@@ -244,3 +320,21 @@ def test_a_manifest_cannot_ask_for_a_key(server, monkeypatch, tmp_path):  # noqa
     monkeypatch.setenv("OPENAI_BASE_URL", made(server).config.url)
     with Retriever.open(tmp_path / "index") as retriever:
         assert retriever.search("text")
+
+
+def test_a_manifest_cannot_name_a_server_elsewhere(monkeypatch):
+    config = OpenAIConfig(model="m", base_url="http://models.example.org/v1").model_dump(mode="json")
+    with pytest.raises(ConfigurationError, match=r"example\.org.*would get every query.*give the embedding function"):
+        OpenAIEmbedding.check_recorded(config, {}, "the index")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://models.example.org/v1/")
+    OpenAIEmbedding.check_recorded(config, {}, "the index")
+
+
+@pytest.mark.parametrize(("name", "is_fine"), [("GITHUB_TOKEN", False), ("OPENAI_WORK_API_KEY", True)])
+def test_a_manifest_cannot_have_a_strange_key_sent_to_openai(name, is_fine):
+    config = OpenAIConfig(model="text-embedding-3-small", key_variable=name).model_dump(mode="json")
+    if is_fine:
+        OpenAIEmbedding.check_recorded(config, {}, "the index")
+    else:
+        with pytest.raises(ConfigurationError, match=f"asks for the key in {name}"):
+            OpenAIEmbedding.check_recorded(config, {}, "the index")

@@ -2,6 +2,7 @@
 
 import gzip
 import pickle
+import re
 import shutil
 import struct
 from pathlib import Path
@@ -101,6 +102,24 @@ def test_words_with_spaces_and_words_that_come_twice(tmp_path):
 def test_words_that_are_cut_in_a_character(tmp_path):
     broken = binary(["good"], MATRIX[:1]).replace(b"good", b"ca\xc3")
     assert load_word_vectors(write(tmp_path / "v", broken)).words == ["ca\ufffd"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("header", ["", f"{len(SINGLE)} 6\n"])
+def test_a_byte_order_mark_is_no_part_of_the_first_word(tmp_path, header, packed):
+    content = b"\xef\xbb\xbf" + header.encode() + lines(SINGLE, MATRIX[:-1]).encode()
+    path = write(tmp_path / "v", gzip.compress(content) if packed else content)
+    assert load_word_vectors(path).words == SINGLE
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "big5"])
+def test_another_encoding_is_refused_rather_than_that_no_word_is_ever_found(tmp_path, encoding):
+    words = [one + other for one in "天地日月" for other in "山水火土木金人口手足"]
+    content = lines(words, np.ones((len(words), 2)))
+    path = write(tmp_path / "v", content.encode(encoding))
+    with pytest.raises(ModelNotFound, match=r"words are not UTF-8.*iconv"):
+        load_word_vectors(path)
+    assert load_word_vectors(write(path, path.read_bytes().decode(encoding))).words == words
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -274,3 +293,21 @@ def test_gensims_own_files_are_refused_with_the_way_out(tmp_path):
     shutil.copy(tmp_path / "v.kv", tmp_path / "v.bin")
     with pytest.raises(ModelNotFound, match="it is a pickle"):
         load_word_vectors(tmp_path / "v.bin")
+
+
+def test_the_way_out_for_whole_models_works(tmp_path, monkeypatch):
+    from gensim.models import FastText, Word2Vec
+    from gensim.models.fasttext import save_facebook_model
+
+    monkeypatch.chdir(tmp_path)
+    texts = [["the", "king", "rules"], ["the", "queen", "rules"]]
+    for cls, settings in ((Word2Vec, {}), (FastText, {"bucket": 50})):
+        model = cls(texts, vector_size=4, min_count=1, epochs=1, **settings)
+        model.save("whole.model")
+        with pytest.raises(ModelNotFound) as refused:
+            load_word_vectors(tmp_path / "whole.model")
+        (advice,) = re.findall(rf"\S*{cls.__name__}\.load.*?'vectors.bin'[^)]*\)", str(refused.value))
+        calls = {cls.__name__: cls, "save_facebook_model": save_facebook_model}
+        exec(advice.replace("...", "'whole.model'"), calls)
+        loaded = load_word_vectors(tmp_path / "vectors.bin")
+        assert np.abs(loaded.table - model.wv[loaded.words]).max() < 1e-6

@@ -197,6 +197,15 @@ def test_the_nearest_words(glove):
         made.most_similar("king", -1)
 
 
+@pytest.mark.parametrize("written", ["o’clock", "O'CLOCK", "ｏ'ｃｌｏｃｋ"])
+def test_a_word_is_not_its_own_neighbour_however_it_is_written(tmp_path, written):
+    path = tmp_path / "v.txt"
+    path.write_text("o'clock 1 2\nhour 2 1\nday 1 1\n")
+    made = embedding(path)
+    assert {neighbour.word for neighbour in made.most_similar(written)} == {"hour", "day"}
+    assert {neighbour.word for neighbour in made.analogy(written, "hour", written)} == {"day"}
+
+
 def test_the_words_asked_for_are_left_out_in_any_case(glove):
     words = {neighbour.word for neighbour in embedding(glove).most_similar("throne", 100)}
     assert words == set(AXES) - {"throne", "Throne"}

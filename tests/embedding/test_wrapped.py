@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
 import pytest
 from chromadb.api.types import Documents, EmbeddingFunction, Embeddings
@@ -79,7 +82,14 @@ def test_queries_have_a_callable_of_their_own():
     assert CallableEmbedding(embed, "x").embed_query("fox").shape == (32,)
 
 
-@pytest.mark.parametrize("returned", [[], [[]], [1.0, 2.0], None, "text"])
+class Unwilling:
+    """As tensors that need a gradient are."""
+
+    def __array__(self, *arguments, **more):
+        raise RuntimeError("cannot be an array")
+
+
+@pytest.mark.parametrize("returned", [[], [[]], [1.0, 2.0], None, "text", Unwilling()])
 def test_what_is_no_vector_is_an_error(returned):
     with pytest.raises((EmbeddingError, TypeError, ValueError)) as caught:
         CallableEmbedding(lambda texts: returned, "x").embed_documents(["a"])
@@ -96,7 +106,67 @@ def test_what_it_raises_is_the_cause_and_is_not_repeated():
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 
+def test_it_is_called_by_one_thread_at_a_time_also_for_its_dimension():
+    """What a callable rests on may bear no more; Python 3.12 computes a cached property in several threads at once."""
+    busy = threading.Lock()
+    clashes = []
+
+    def alone(texts):
+        if not busy.acquire(blocking=False):
+            clashes.append(texts)
+            return embed(texts)
+        try:
+            time.sleep(0.02)
+            return embed(texts)
+        finally:
+            busy.release()
+
+    function = CallableEmbedding(alone, "x")
+    ask = type(function).dimension.func  # as a first thread and a second one
+    threads = [threading.Thread(target=ask, args=(function,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert clashes == []
+
+
+class Old(EmbeddingFunction[Documents]):
+    """As they were written before chromadb asked for a name."""
+
+    def __init__(self):
+        pass
+
+    def __call__(self, input: Documents) -> Embeddings:  # noqa: A002
+        return list(embed(input))
+
+
+class Nameless(Theirs):
+    @staticmethod
+    def name():
+        raise NotImplementedError
+
+
+@pytest.mark.filterwarnings("ignore:The (EmbeddingFunction )?class:DeprecationWarning")
+def test_a_function_of_chromadb_without_a_name_is_called_by_its_class():
+    assert ChromaEmbedding(Old()).name == "chroma:Old"
+    assert ChromaEmbedding(Nameless()).name == "chroma:Nameless dimension=32 model_name=small"
+
+
+def test_what_is_called_like_a_secret_is_none_of_the_settings():
+    class Careless(Theirs):
+        def get_config(self):
+            return {"model_name": "m", "model_api_key": "sk-very-secret", "deployment_token": "sk-very-secret"}
+
+    assert ChromaEmbedding(Careless()).name == "chroma:theirs model_name=m"
+
+
 def test_what_cannot_be_wrapped_is_refused():
+    for called in ("", None):
+        with pytest.raises(ConfigurationError, match="which model"):
+            CallableEmbedding(embed, called)
+    with pytest.raises(ConfigurationError, match="a callable, not a int"):
+        CallableEmbedding(embed, "x", embed_queries=3)
     with pytest.raises(ConfigurationError, match="a callable, not a str"):
         CallableEmbedding("text", "x")
     with pytest.raises(ConfigurationError, match="of chromadb is needed"):

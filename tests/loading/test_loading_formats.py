@@ -309,7 +309,7 @@ def test_broken_word(read, data):
 
 def test_formats_are_listed():
     formats = supported_formats()
-    assert set(formats) == {"markdown", "text", "log", "html", "pdf", "docx", "json", "csv", "code"}
+    assert set(formats) == {"markdown", "text", "log", "html", "pdf", "docx", "json", "csv", "code", "image"}
     assert formats["json"] == (".json", ".jsonl", ".ndjson")
     extensions = [extension for group in formats.values() for extension in group]
     assert len(extensions) == len(set(extensions))

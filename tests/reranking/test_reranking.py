@@ -1,9 +1,12 @@
 """Reranking: what a model that reads query and text together makes of the candidates."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 from retriever import Document, InvalidInput, Retriever
+from retriever.embedding import TruncationWarning
 from retriever.errors import ConfigurationError, EmbeddingError, ModelNotFound
 from retriever.registry import register
 from retriever.reranking import Reranker, resolve_reranker
@@ -120,6 +123,31 @@ def test_a_cross_encoder_scores_as_the_library_does(cross_encoder):
     wanted = library.predict([("ship w1", text) for text in TEXTS], show_progress_bar=False)
     assert np.allclose(ours.score("ship w1", TEXTS), wanted, atol=1e-6)
     assert np.ptp(wanted) > 1e-4
+
+
+def test_pairs_that_a_cross_encoder_cuts_are_counted_and_warned_of(cross_encoder):
+    reranker = CrossEncoderReranker(str(cross_encoder), device="cpu")
+    most = reranker._model.max_seq_length
+    fits = "w1 " * (most - 3 - 2)  # special tokens, and the query's
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        reranker.score("ship w2", [fits, "w1"])
+    with pytest.warns(TruncationWarning, match=rf"reads {most} tokens .*: the end of 2 of 3"):
+        scores = reranker.score("ship w2", [fits + "w1", fits, fits * 3])
+    assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+
+
+def test_what_a_reranker_raises_is_a_typed_error():
+    class Failing(Reranker):
+        kind = "failing"
+
+        def _score(self, query, texts):
+            raise RuntimeError("the key sk-very-secret is wrong")
+
+    with pytest.raises(EmbeddingError, match="the reranker failing raised RuntimeError for 2 texts") as caught:
+        Failing().score("q", ["a", "b"])
+    assert "secret" not in str(caught.value)
+    assert isinstance(caught.value.__cause__, RuntimeError)
 
 
 def test_late_interaction_is_the_mean_of_the_best_matches(late_interaction):

@@ -14,12 +14,13 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from retriever.embedding.base import EmbeddingFunction, Role
+from retriever.embedding.base import Role
 from retriever.embedding.compiled.shelf import TOKENISER, About, digest_of, shelved
-from retriever.embedding.models import model_folder, settings_digest, weights_digest
+from retriever.embedding.folder_model import FolderModel
+from retriever.embedding.models import settings_digest, weights_digest
 from retriever.embedding.sentence_transformers import SentenceTransformerConfig, SentenceTransformerEmbedding
 from retriever.embedding.tokens import TokenBatch, ToTokens, finished
-from retriever.errors import ConfigurationError, EmbeddingError
+from retriever.errors import ConfigurationError, EmbeddingError, RetrieverError
 from retriever.registry import raise_missing
 from retriever.tokeniser import FastTokeniser
 from retriever.types import FloatMatrix
@@ -40,7 +41,7 @@ class CompiledConfig(SentenceTransformerConfig):
     """``fp32`` for the vectors that torch gives; ``int8`` for twice the speed and vectors near to those."""
 
 
-class CompiledEmbedding(EmbeddingFunction):
+class CompiledEmbedding(FolderModel):
     """A sentence-transformers model that is converted once, and then runs without torch.
 
     The converted model is kept in the user's cache folder. Its fp32 vectors are torch's, and so is its fingerprint: an
@@ -134,11 +135,6 @@ class CompiledEmbedding(EmbeddingFunction):
         }
 
     @property
-    def cache_identity(self) -> dict[str, str]:
-        """As on torch, which shares the vectors in fp32."""
-        return {**self.fingerprint, "settings": settings_digest(self._folder)}
-
-    @property
     def _made(self) -> dict[str, str]:
         """What else an int8 model depends on."""
         return {"made_with": self._about.made_with}
@@ -153,8 +149,9 @@ class CompiledEmbedding(EmbeddingFunction):
 
     def _prepare(self, texts: Sequence[str], role: Role) -> list[TokenBatch]:
         prompt = self._prompt(role)
-        starts = range(0, len(texts), self.rows)
-        return [self._to_tokens(texts[start : start + self.rows], prompt) for start in starts]
+        # Padding in front moves a text, and what is rounded to int8 there depends on its place.
+        rows = 1 if self.config.precision == "int8" and self._about.rules.pads_left else self.rows
+        return [self._to_tokens(texts[start : start + rows], prompt) for start in range(0, len(texts), rows)]
 
     def _embed(self, texts: Sequence[TokenBatch], role: Role) -> FloatMatrix:
         try:
@@ -216,14 +213,17 @@ class CompiledEmbedding(EmbeddingFunction):
             return self._convert(folder)
         except ModuleNotFoundError as error:
             raise_missing(f"converting {self.name}", error)
+        except (RetrieverError, OSError):  # the latter are of the disk, and the shelf tells of them
+            raise
+        except Exception as error:  # each converter has errors of its own
+            first, *_ = str(error).strip().splitlines() or [type(error).__name__]
+            raise ConfigurationError(
+                f"{self.name} cannot be converted ({first[:200]}): use sentence-transformers:{self.config.model}"
+            ) from error
 
     @cached_property
     def _made_with(self) -> str:
         return " ".join(f"{package} {version(package)}" for package in self.packages)
-
-    @cached_property
-    def _folder(self) -> Path:
-        return model_folder(self.config.model, self.config.revision)
 
     @property
     def _weights(self) -> str:

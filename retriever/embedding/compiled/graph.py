@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,13 @@ class Original:
             made_with=made_with,
         )
 
+    def write_attention_out(self) -> None:
+        """Make attention of plain operations, instead of torch's one function for it.
+
+        That one is free to give NaN for padding that attends to nothing, as in front of a text, and elsewhere does.
+        """
+        self._embedding.library_model[0].auto_model.set_attn_implementation("eager")  # type: ignore[operator,union-attr]
+
     def check(self, engine: Callable[[TokenBatch], FloatMatrix], precision: str) -> None:
         """Refuse a converted model that gives other vectors.
 
@@ -105,10 +113,7 @@ class Original:
         :param precision: whether its vectors have to be equal or near.
         :raises ConfigurationError: where they are not.
         """
-        import torch
-
-        with torch.inference_mode():
-            wanted = self.module(*self.inputs).numpy()
+        wanted = self._wanted
         lengths = np.maximum(np.linalg.norm(wanted, axis=1), 1e-12)
         for row, text in enumerate(EXAMPLES):
             alone = engine(self.to_tokens([text]))[0]
@@ -121,6 +126,14 @@ class Original:
                         f"the converted {self._embedding.name} gives other vectors than torch (cosine {cosine:.4f}, "
                         f"error {error:.1e} for {text[:40]!r}): use sentence-transformers:{self._embedding.name}"
                     )
+
+    @cached_property
+    def _wanted(self) -> FloatMatrix:
+        import torch
+
+        with torch.inference_mode():
+            vectors: FloatMatrix = self.module(*self.inputs).numpy()
+        return vectors
 
 
 @contextmanager

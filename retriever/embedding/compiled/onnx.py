@@ -12,6 +12,7 @@ from retriever.embedding.compiled.base import CompiledConfig, CompiledEmbedding,
 from retriever.embedding.compiled.graph import Original, quietly
 from retriever.embedding.compiled.shelf import About
 from retriever.embedding.tokens import TokenBatch
+from retriever.errors import ConfigurationError, EmbeddingError
 from retriever.registry import raise_missing
 from retriever.types import FloatMatrix
 
@@ -61,11 +62,19 @@ class OnnxEmbedding(CompiledEmbedding):
             raise_missing(self.name, error)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = max(1, self._threads // inferences)
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(folder / _FILE, options, providers=["CPUExecutionProvider"])
+        options.log_severity_level = 4  # errors are raised
+        try:
+            session = onnxruntime.InferenceSession(folder / _FILE, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its errors have no other base in common
+            raise ConfigurationError(
+                f"{self.name} cannot be loaded by ONNX Runtime: delete {folder}, and it is converted anew ({error})"
+            ) from error
 
         def infer(tokens: TokenBatch) -> FloatMatrix:
-            vectors: FloatMatrix = session.run(None, {"input_ids": tokens.ids, "attention_mask": tokens.mask})[0]
+            try:
+                vectors: FloatMatrix = session.run(None, {"input_ids": tokens.ids, "attention_mask": tokens.mask})[0]
+            except Exception as error:
+                raise EmbeddingError(f"{self.name} failed: {error}") from error
             return vectors
 
         return infer

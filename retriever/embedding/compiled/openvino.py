@@ -97,16 +97,26 @@ class OpenVINOEmbedding(CompiledEmbedding):
         )
 
     def _convert(self, folder: Path) -> About:
+        original = Original(self.config)
+        try:
+            self._write(folder, original)
+        except ConfigurationError:
+            original.write_attention_out()
+            self._write(folder, original)
+        return original.describe(folder, self._made_with)
+
+    def _write(self, folder: Path, original: Original) -> None:
         import openvino
 
-        original = Original(self.config)
         with quietly(), redirect_stdout(io.StringIO()):  # progress bars
             model = openvino.convert_model(original.module, example_input=original.inputs)
             if self.config.precision == "int8":
                 model = self._quantised(model, original)
-            openvino.save_model(model, folder / _FILE, compress_to_fp16=False)
+            try:
+                openvino.save_model(model, folder / _FILE, compress_to_fp16=False)
+            except RuntimeError as error:  # it was made, so that this is the disk
+                raise OSError(str(error)) from error
         original.check(self._engine(folder, 1), self.config.precision)
-        return original.describe(folder, self._made_with)
 
     def _quantised(self, model: Any, original: Original) -> Any:  # noqa: ANN401 - OpenVINO's
         import nncf
@@ -137,7 +147,9 @@ class OpenVINOEmbedding(CompiledEmbedding):
         try:
             compiled = openvino.Core().compile_model(folder / _FILE, "CPU", settings)
         except RuntimeError as error:
-            raise ConfigurationError(f"{self.name} cannot be loaded by OpenVINO: {error}") from error
+            raise ConfigurationError(
+                f"{self.name} cannot be loaded by OpenVINO: delete {folder}, and it is converted anew ({error})"
+            ) from error
         requests = threading.local()
 
         def infer(tokens: TokenBatch) -> FloatMatrix:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,7 +61,9 @@ def shelved(key: str, make: Callable[[Path], About] | None) -> tuple[Path, About
 
 
 def _made(place: Path, make: Callable[[Path], About]) -> About:
-    draft = Path(tempfile.mkdtemp(prefix="draft-", dir=place.parent))
+    draft = place.with_suffix(".draft")  # one name, behind the lock: what a killed process left is cleared away
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
     try:
         about = make(draft)
         digests = {file.name: file_digest(file) for file in sorted(draft.iterdir())}

@@ -19,6 +19,7 @@ KEY_VARIABLE = "OPENAI_API_KEY"
 URL_VARIABLE = "OPENAI_BASE_URL"
 
 _KEY = re.compile(r"[\x21-\x7e]+")
+_QUOTES = frozenset("\"'\\")  # written otherwise in JSON and in Python: such a key would not be found in what quotes it
 
 
 class KnownModel(NamedTuple):
@@ -118,7 +119,16 @@ class OpenAIConfig(EmbeddingConfig):
     @property
     def is_trusted(self) -> bool:
         """Whether the server is OpenAI's, or the one that the environment names."""
-        return self.base_url is None or _origin(self.url) == _origin(os.environ.get(URL_VARIABLE, ""))
+        return self.base_url is None or origin(self.url) == origin(os.environ.get(URL_VARIABLE, ""))
+
+    def is_meant(self, variable: str) -> bool:
+        """Whether a key is for this server by its name: where only an index says so, nothing else does.
+
+        :param variable: of the environment.
+        """
+        if self.base_url is None:
+            return variable.startswith("OPENAI_")
+        return self.is_trusted
 
     @property
     def is_local(self) -> bool:
@@ -153,12 +163,17 @@ def find_key(config: OpenAIConfig) -> str | None:
         if config.base_url is not None and config.key_variable is None:
             return None
         raise ConfigurationError(f"{config.url} wants a key: put it into the environment as {variable}")
-    if not _KEY.fullmatch(key):
-        raise ConfigurationError(f"the key in {variable} holds a space or a character that no key has")
+    if not _KEY.fullmatch(key) or _QUOTES.intersection(key):
+        del key  # what shows an error may show the variables beside it
+        raise ConfigurationError(f"the key in {variable} holds a space, a quotation mark or what else no key has")
     return key
 
 
-def _origin(url: str) -> tuple[str, str, int | None] | None:
+def origin(url: str) -> tuple[str, str, int | None] | None:
+    """Scheme, host and port of a server; None where it is no URL.
+
+    :param url: anywhere on it.
+    """
     parts = _split(url)
     if parts is None:
         return None
@@ -168,7 +183,7 @@ def _origin(url: str) -> tuple[str, str, int | None] | None:
 
 def _split(url: str) -> tuple[str, str, int | None] | None:
     """Scheme, host and port; None where it is no URL."""
-    if re.search(r"[\s\x00-\x1f]", url):
+    if re.search(r"[\s\x00-\x1f\ud800-\udfff]", url):
         return None
     try:
         parts = urlsplit(url)

@@ -9,20 +9,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import ValidationError
 
 from retriever.embedding.base import EmbeddingFunction, Role
+from retriever.embedding.models import file_digest
 from retriever.embedding.openai.config import KNOWN, URL_VARIABLE, OpenAIConfig
 from retriever.embedding.openai.tokens import (
     ENCODING,
     EstimatingTokeniser,
     cut,
-    file_digest,
     openai_tokeniser,
     read_tokeniser,
     tokeniser_file,
 )
+from retriever.embedding.tokens import finished
 from retriever.errors import ConfigurationError
 from retriever.registry import raise_missing
 from retriever.tokeniser import Tokeniser
@@ -49,10 +49,10 @@ class OpenAIEmbedding(EmbeddingFunction):
 
     :param config: which model, where, and how.
     :param timeout: seconds for one request. This and the rest are not part of an index.
-    :param deadline: seconds for one request with all that is tried again.
+    :param deadline: seconds for one request with all that is tried again. Each half of one that is halved has as much.
     :param request_texts: most texts of a request; by default 2,048 for OpenAI, 32 for other servers. A request that the
         server finds too large is halved.
-    :param requests_at_once: how many requests there are side by side.
+    :param requests_at_once: how many requests one call has under way side by side.
     """
 
     kind = "openai"
@@ -101,16 +101,26 @@ class OpenAIEmbedding(EmbeddingFunction):
 
     @classmethod
     def check_recorded(cls, config: Mapping[str, Any], fingerprint: Mapping[str, str], where: str) -> None:
-        """Refuse to send a key to a server that only a manifest names.
+        """Refuse to send texts or keys to a place that only a manifest names.
 
-        :raises ConfigurationError: where a variable is named for another server than ``OPENAI_BASE_URL``.
+        :raises ConfigurationError: for a server that is neither on this machine, nor OpenAI's, nor the one in
+            ``OPENAI_BASE_URL``; and for a variable whose key is not meant for the server.
         """
         del fingerprint
-        settings = OpenAIConfig.model_validate(dict(config))
-        if settings.key_variable is not None and not settings.is_trusted:
+        try:
+            settings = OpenAIConfig.model_validate(dict(config))
+        except ValidationError:  # from_config says so
+            return
+        if not (settings.is_trusted or settings.is_local):
+            raise ConfigurationError(
+                f"{where} was made with a model at {settings.url}, which would get every query. Whoever can write to "
+                f"an index could name any server: give the embedding function yourself, or set {URL_VARIABLE} to that "
+                "address"
+            )
+        if settings.key_variable is not None and not settings.is_meant(settings.key_variable):
             raise ConfigurationError(
                 f"{where} was made with a model at {settings.url} and asks for the key in {settings.key_variable}. "
-                f"Whoever can write to an index could ask for any key: give the embedding function yourself, or set "
+                "Whoever can write to an index could ask for any key: give the embedding function yourself, or set "
                 f"{URL_VARIABLE} to that address"
             )
 
@@ -194,11 +204,7 @@ class OpenAIEmbedding(EmbeddingFunction):
         return requests
 
     def _embed(self, texts: Sequence[Sequence[str]], role: Role) -> FloatMatrix:  # noqa: ARG002 - it is in the texts
-        vectors = self._service.embed(texts, self.dimension)
-        if self.config.normalize:
-            norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-            vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
-        return vectors
+        return finished(self._service.embed(texts, self.dimension), self.dimension, self.config.normalize)
 
     def _prompt(self, role: Role) -> str:
         return (self.config.query_prompt if role == "query" else self.config.document_prompt) or ""

@@ -16,9 +16,16 @@ from retriever.errors import ConfigurationError, EmbeddingError, ModelNotFound, 
 
 _LONGEST = 300
 _BUSY = frozenset({408, 409, 424, 425, 429})  # 424: text-embeddings-inference, whose model failed
-_TOO_LARGE = re.compile(
+_SIZE = re.compile(
     r"too (long|large|many|big)|max(imum)?\b|max_|context length|batch size|exceed|less than \d+ tokens", re.IGNORECASE
 )
+_TOO_LARGE = {
+    400: _SIZE,
+    422: _SIZE,
+    429: re.compile(r"request too large", re.IGNORECASE),  # for the tokens of a minute: no waiting helps
+    500: re.compile(r"too large to process", re.IGNORECASE),  # llama.cpp, and what rests on it
+}
+_BASE64 = re.compile(r"base64|encoding_format", re.IGNORECASE)
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -50,7 +57,7 @@ class Refusals:
 
     def __init__(self, config: OpenAIConfig, key: str | None) -> None:
         self._config = config
-        self._key = key
+        self.key = key
 
     def late(self, seconds: float) -> TryAgain:
         """The server has not answered in time, or not wholly.
@@ -87,7 +94,7 @@ class Refusals:
 
         :param content: of the answer.
         """
-        return content.replace(self._key.encode(), b"***") if self._key else content
+        return content.replace(self.key.encode(), b"***") if self.key else content
 
     def _from_status(self, error: openai.APIStatusError) -> RetrieverError:
         status, detail = error.status_code, _detail(error)
@@ -95,18 +102,18 @@ class Refusals:
             return ConfigurationError(self._say(f"refuses access (status {status})", self._how_to_get_in()))
         if error.code == "insufficient_quota":
             return EmbeddingError(self._say("refused, since the account's quota is used up", detail))
+        if status == 413 or (status in _TOO_LARGE and _TOO_LARGE[status].search(detail)):
+            return TooLarge(self._say(f"does not take a request of this size (status {status})", detail))
         if status in _BUSY or status >= 500:
             wait = asked_wait(error.response.headers)
             return TryAgain(self._say(f"is not available now (status {status})", detail), wait=wait)
         if status == 404:
             hint = "check the model's name, and that base_url ends as the server's documentation says, often in /v1"
             return ModelNotFound(self._say("was not found (status 404)", f"{detail}; {hint}" if detail else hint))
-        if status == 413 or (status in (400, 422) and _TOO_LARGE.search(detail)):
-            return TooLarge(self._say(f"does not take a request of this size (status {status})", detail))
         return EmbeddingError(self._say(f"refused (status {status})", detail))
 
     def _how_to_get_in(self) -> str:
-        if self._key is not None:
+        if self.key is not None:
             return f"check the key in {self._config.key_variable or KEY_VARIABLE} and what it may do"
         return (
             f"it wants a key: put it into the environment and name the variable with key_variable ({KEY_VARIABLE} goes "
@@ -120,7 +127,7 @@ class Refusals:
         return f"{self._config.model} at {self._config.url} {what}" + (f": {detail}" if detail else "")
 
     def _without_key(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
+        return text.replace(self.key, "***") if self.key else text
 
     def _scrub(self, error: BaseException | None) -> None:
         """The cause is shown along with an error, and a server may quote the key it was sent."""
@@ -128,9 +135,17 @@ class Refusals:
             error.args = tuple(self._without_key(arg) if isinstance(arg, str) else arg for arg in error.args)
             if isinstance(error, openai.APIError):
                 error.message = self._without_key(error.message)
-                if self._key and self._key in repr(error.body):
+                if self.key and self.key in repr(error.body):
                     error.body = None
             error = error.__cause__ or error.__context__
+
+
+def is_about_base64(error: openai.APIStatusError) -> bool:
+    """Whether a server refuses to answer in base64, as early versions of vLLM and some gateways do.
+
+    :param error: of a request that asked for it.
+    """
+    return _BASE64.search(_detail(error)) is not None
 
 
 def _detail(error: openai.APIStatusError) -> str:
@@ -170,4 +185,5 @@ def _span(text: str) -> float:
     """Seconds of ``6m0s``, ``120ms`` or ``1.5``; 0 for anything else."""
     with suppress(ValueError):
         return _sane(float(text))
-    return sum(float(number) * _SECONDS[unit] for number, unit in _SPAN.findall(text))
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in _SPAN.findall(text))
+    return seconds if math.isfinite(seconds) else 0.0

@@ -6,8 +6,9 @@ import asyncio
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import openai
@@ -16,11 +17,14 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_bef
 
 from retriever.embedding.openai.answers import read_answer
 from retriever.embedding.openai.background import Background
-from retriever.embedding.openai.config import KNOWN, OpenAIConfig, find_key
-from retriever.embedding.openai.refusals import Refusals, TooLarge, TryAgain
-from retriever.errors import EmbeddingError, InvalidInput
+from retriever.embedding.openai.config import KNOWN, OpenAIConfig, find_key, origin
+from retriever.embedding.openai.refusals import Refusals, TooLarge, TryAgain, is_about_base64
+from retriever.errors import ConfigurationError, EmbeddingError, InvalidInput
 from retriever.types import FloatMatrix
 
+_PLAIN_HEADERS = frozenset(
+    {"accept", "accept-encoding", "authorization", "connection", "content-length", "content-type", "host", "user-agent"}
+)
 _BACKOFF = wait_random_exponential(multiplier=0.2, max=5.0)
 
 
@@ -74,19 +78,19 @@ class Service:
 
 class _Connection:
     def __init__(self, config: OpenAIConfig, limits: Limits) -> None:
-        key = find_key(config)
         self.process = os.getpid()
         self._config = config
         self._limits = limits
-        self._refusals = Refusals(config, key)
-        self._headers: dict[str, str | Omit] = {} if key else {"Authorization": omit}
-        self._client = AsyncOpenAI(
-            api_key=key or "none",  # which is not sent
-            base_url=config.url,
-            timeout=limits.timeout,
-            max_retries=0,  # its own know no deadline
-            http_client=DefaultAsyncHttpxClient(timeout=limits.timeout, trust_env=not config.is_local),
-        )
+        self._refusals = Refusals(config, find_key(config))
+        self._encoding: Literal["base64", "float"] = "base64"
+        self._headers: dict[str, str | Omit] = {} if self._refusals.key else {"Authorization": omit}
+        try:
+            self._client = _client(config, limits, self._refusals.key)
+        except Exception as error:  # the library's own, and those of sockets, TLS and text
+            raise ConfigurationError(
+                f"{config.url} cannot be asked ({type(error).__name__}): check that address, and in the environment "
+                "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR"
+            ) from error.with_traceback(None)  # which could show the key
         self.background = Background(self._client.close)
 
     async def embed(self, requests: Sequence[Sequence[str]], dimension: int | None) -> FloatMatrix:
@@ -148,12 +152,26 @@ class _Connection:
         except Exception as error:
             raise self._refusals.translated(error) from error
         try:
-            return read_answer(self._refusals.without_key(content), len(texts), dimension)
+            return read_answer(content, len(texts), dimension)
+        except ValueError:  # of which a part will be quoted: a short key may also be a part of a vector by chance
+            content = self._refusals.without_key(content)
+        try:
+            return read_answer(content, len(texts), dimension)
         except ValueError as error:
             raise self._refusals.unusable(error) from error
 
     async def _ask(self, texts: Sequence[str]) -> bytes:
-        """base64 is float32 to the bit, and a quarter of the size of decimal numbers."""
+        """base64 is float32 to the bit, and a quarter of the size of decimal numbers; but some servers refuse it."""
+        encoding = self._encoding
+        try:
+            return await self._sent(texts, encoding)
+        except openai.APIStatusError as error:
+            if encoding == "float" or not is_about_base64(error):
+                raise
+        self._encoding = "float"
+        return await self._sent(texts, "float")
+
+    async def _sent(self, texts: Sequence[str], encoding: Literal["base64", "float"]) -> bytes:
         known = KNOWN.get(self._config.model)
         wanted = self._config.dimensions
         is_own = known is not None and wanted == known.dimension
@@ -161,10 +179,42 @@ class _Connection:
             model=self._config.model,
             input=list(texts),
             dimensions=omit if wanted is None or is_own else wanted,
-            encoding_format="base64",
+            encoding_format=encoding,
             extra_headers=self._headers,
         )
         return answer.content
+
+
+def _client(config: OpenAIConfig, limits: Limits, key: str | None) -> AsyncOpenAI:
+    http = DefaultAsyncHttpxClient(
+        timeout=limits.timeout,
+        trust_env=not config.is_local,
+        event_hooks={"request": [_stripping(config.url if config.is_trusted else None)]},
+    )
+    return AsyncOpenAI(
+        api_key=key or "none",  # which is not sent
+        base_url=config.url,
+        timeout=limits.timeout,
+        max_retries=0,  # its own know no deadline
+        default_headers={"Authorization": f"Bearer {key}"} if key else None,
+        http_client=http,
+    )
+
+
+def _stripping(trusted: str | None) -> Callable[[Any], Awaitable[None]]:
+    """Keeps headers that the client takes from the environment by itself from all servers but one.
+
+    They are those of ``OPENAI_CUSTOM_HEADERS``, which may be keys, of ``OPENAI_ORG_ID`` and of ``OPENAI_PROJECT_ID``.
+    A server may redirect to another, and each request on the way comes by here.
+    """
+
+    async def strip(request: Any) -> None:  # noqa: ANN401 - of the HTTP library that the client has
+        if trusted is None or origin(str(request.url)) != origin(trusted):
+            for name in set(request.headers) - _PLAIN_HEADERS:
+                if not name.startswith("x-stainless-"):  # the client's own, which it reads again later
+                    del request.headers[name]
+
+    return strip
 
 
 def _worth_it() -> Callable[[BaseException], bool]:

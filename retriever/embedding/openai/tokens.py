@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import threading
 from collections.abc import Sequence
@@ -173,15 +172,6 @@ def read_tokeniser(path: Path) -> FastTokeniser:
         return FastTokeniser(Tokenizer.from_file(str(path)))
     except Exception as error:  # the library raises no other kind
         raise ModelNotFound(f"{path} is not a usable tokenizer.json: {error}") from error
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file.
-
-    :param path: of it.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def cut(text: str, room: int, tokeniser: Tokeniser) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from retriever.embedding.base import EmbeddingConfig, EmbeddingFunction, Role
-from retriever.embedding.models import _file_digest
+from retriever.embedding.models import file_digest
 from retriever.embedding.words.exploring import Neighbour, analogous, nearest, spelled_alike
 from retriever.embedding.words.formats import Format, load_word_vectors
 from retriever.embedding.words.pooling import (
@@ -118,7 +118,7 @@ class WordVectorEmbedding(EmbeddingFunction):
         return {
             "kind": self.kind,
             "dimension": str(self.dimension),
-            "weights": _file_digest(self._path),
+            "weights": file_digest(self._path),
             "vocabulary": str(len(self.vectors.words)),
             "pooling": self.config.pooling,
             "lower_case": str(self.config.lower_case),
@@ -134,7 +134,7 @@ class WordVectorEmbedding(EmbeddingFunction):
         :param n: how many.
         :raises InvalidInput: for an unknown word; the message names words spelled alike.
         """
-        return nearest(self.vectors, self._vector_of(word), n, without=[word.lower()])
+        return nearest(self.vectors, self._vector_of(word), n, without=self._spellings(word))
 
     def analogy(self, a: str, b: str, c: str, n: int = 10) -> list[Neighbour]:
         """What is to ``c`` as ``a`` is to ``b``: ``analogy("king", "man", "woman")`` is king - man + woman.
@@ -149,7 +149,12 @@ class WordVectorEmbedding(EmbeddingFunction):
         :raises InvalidInput: for an unknown word; the message names words spelled alike.
         """
         target = analogous(*(self._vector_of(word) for word in (a, b, c)))
-        return nearest(self.vectors, target, n, without=[word.lower() for word in (a, b, c)])
+        return nearest(self.vectors, target, n, without=self._spellings(a, b, c))
+
+    def _spellings(self, *words: str) -> set[str]:
+        """Words in lower case, also as the vocabulary has them: ``o’clock`` is ``o'clock`` there."""
+        found = [self.tokeniser.find(word) for word in words]
+        return {form.lower() for form in (*words, *(place[1] for place in found if place is not None))}
 
     def _vector_of(self, word: str) -> FloatVector:
         found = self.tokeniser.find(word)

@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal
 import numpy as np
 
 from retriever.embedding.words.fasttext_file import MAGIC, read_fasttext
-from retriever.embedding.words.reading import LONGEST_LINE, opened, refused
+from retriever.embedding.words.reading import LONGEST_LINE, check_encoding, opened, refused
 from retriever.embedding.words.text_file import header, read_text
 from retriever.embedding.words.vectors import WordVectors
 from retriever.embedding.words.word2vec_file import read_word2vec
@@ -48,7 +48,9 @@ def load_word_vectors(path: Path, form: Format | None = None, limit: int | None 
     if form is not None and (form == "fasttext") != (found == "fasttext"):
         raise refused(path, f"its content is {found}, not {form}: leave the format out")
     with opened(path) as file, np.errstate(over="ignore"):  # numbers too large become infinity, which is refused
-        return _READERS[form or found](file, path, limit)
+        vectors = _READERS[form or found](file, path, limit)
+    check_encoding(vectors.words, path)
+    return vectors
 
 
 def detect_format(path: Path) -> Format:
@@ -77,7 +79,9 @@ def _refuse_foreign(start: bytes, path: Path) -> None:
         raise refused(
             path,
             "it is a pickle, as gensim's save() writes, and opening one runs whatever code it brings. Where you trust "
-            "it, convert it: KeyedVectors.load(...).save_word2vec_format('vectors.bin', binary=True)",
+            "it, convert it: KeyedVectors.load(...).save_word2vec_format('vectors.bin', binary=True), or for a whole "
+            "model Word2Vec.load(...).wv.save_word2vec_format('vectors.bin', binary=True), and for one of fastText "
+            "save_facebook_model(FastText.load(...), 'vectors.bin')",
         )
     for magic, what in _FOREIGN.items():
         if start.startswith(magic):

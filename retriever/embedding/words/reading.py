@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -22,6 +22,11 @@ MOST_DIMENSIONS = 2**16
 
 _LARGEST = 1e10
 _GZIP = b"\x1f\x8b"
+_MARK = b"\xef\xbb\xbf"
+"""What some editors put before UTF-8."""
+_BROKEN = 0.2
+"""Share of words with broken bytes from which a file counts as written in another encoding; some have a few."""
+_FEW = 10
 _BLOCK = 2**24  # bytes read at once: a header that promises too much costs no more memory than this
 
 
@@ -48,7 +53,10 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         with path.open("rb") as plain:
             packed = plain.read(2) == _GZIP
             plain.seek(0)
-            yield cast("BinaryIO", gzip.GzipFile(fileobj=plain)) if packed else plain
+            file = cast("BinaryIO", gzip.GzipFile(fileobj=plain)) if packed else plain
+            if file.read(len(_MARK)) != _MARK:
+                file.seek(0)
+            yield file
     except FileNotFoundError as error:
         raise ModelNotFound(f"there is no file of word vectors at {path}: check the path") from error
     except (OSError, EOFError, zlib.error) as error:  # gzip.BadGzipFile is an OSError
@@ -107,6 +115,22 @@ def decoded(word: bytes) -> str:
     :param word: as the file has it.
     """
     return word.decode("utf-8", "replace")
+
+
+def check_encoding(words: Sequence[str], path: Path) -> None:
+    """Refuse a file whose words are not in UTF-8: none of them would ever be found.
+
+    :param words: from :func:`decoded`.
+    :param path: of the file.
+    :raises ModelNotFound: where more than a few are broken.
+    """
+    broken = [word for word in words if "\ufffd" in word]
+    if len(broken) > max(_FEW, _BROKEN * len(words)):
+        raise refused(
+            path,
+            f"{len(broken):,} of its {len(words):,} words are not UTF-8, such as {broken[0][:60]!r}: "
+            "convert a text file with iconv -f ENCODING -t UTF-8",
+        )
 
 
 def check_shape(count: int, dimension: int, path: Path) -> None:

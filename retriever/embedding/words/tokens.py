@@ -17,11 +17,11 @@ from itertools import chain
 from typing import NamedTuple
 
 from retriever.embedding.words.vectors import WordVectors
-from retriever.keyword.analyser import _SIGNS, _UNSPACED
+from retriever.keyword.analyser import SIGNS, UNSPACED
 
-_LETTER = rf"(?:[A-Za-z0-9]++|[^\W_{_UNSPACED}]|[{_SIGNS}])"
-_RUN = re.compile(rf"[{_UNSPACED}]+|[^\W_{_UNSPACED}]{_LETTER}*+(?:['’._\-][^\W_{_UNSPACED}]{_LETTER}*+)*+")
-_IS_UNSPACED = re.compile(rf"[{_UNSPACED}]")
+_LETTER = rf"(?:[A-Za-z0-9]++|[^\W_{UNSPACED}]|[{SIGNS}])"
+_RUN = re.compile(rf"[{UNSPACED}]+|[^\W_{UNSPACED}]{_LETTER}*+(?:['’._\-][^\W_{UNSPACED}]{_LETTER}*+)*+")
+_IS_UNSPACED = re.compile(rf"[{UNSPACED}]")
 _PIECE = re.compile(r"n['’]t\b|(?:(?!n['’]t\b)[^'’._\-])+|['’._\-]")
 _SEAMS = frozenset("'’._-")
 _LONGEST = 32

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO, get_args
 
 from retriever.embedding.words.tokens import plain_words
 from retriever.errors import InvalidInput
@@ -81,9 +81,15 @@ def train_word_vectors(
     for name, value in (("dimension", dimension), ("window", window), ("min_count", min_count), ("epochs", epochs)):
         if value < 1:
             raise InvalidInput(f"{name} is {value}: it is at least 1")
+    if algorithm not in get_args(Algorithm):
+        raise InvalidInput(f"the algorithm is {algorithm!r}: it is one of {', '.join(get_args(Algorithm))}")
+    if not 0 <= seed < 2**32:
+        raise InvalidInput(f"seed is {seed}: it is from 0 to 2**32 - 1")
     target = Path(output)
     if not target.parent.is_dir():
         raise InvalidInput(f"{target} cannot be written: there is no folder {target.parent}")
+    if target.is_dir():
+        raise InvalidInput(f"{target} is a folder: name a file in it")
     if subwords and target.suffix in _TEXT_SUFFIXES:
         raise InvalidInput(f"{target} is a text file, which keeps no n-grams: name the file .bin")
     settings = {
@@ -95,8 +101,11 @@ def train_word_vectors(
         "seed": seed,
         "workers": 1,
     }
-    # Beside the target, so that it gets there in one step.
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".training-") as scratch:
+    try:  # beside the target, so that it gets there in one step
+        beside = tempfile.TemporaryDirectory(dir=target.parent, prefix=".training-")
+    except OSError as error:
+        raise InvalidInput(f"{target} cannot be written: {error}") from error
+    with beside as scratch:
         lines = Path(scratch) / "words"
         with lines.open("w", encoding="utf-8") as file:
             counts = _write_words(corpus, file)
@@ -117,7 +126,10 @@ def _write_words(corpus: str | os.PathLike[str] | Iterable[str], file: TextIO) -
         if isinstance(document, Unloaded):
             unread += 1
             continue
-        found = list(plain_words(document if isinstance(document, str) else document.text))
+        text = document if isinstance(document, str) else getattr(document, "text", None)
+        if not isinstance(text, str):
+            raise InvalidInput(f"text {texts} of the corpus is of the type {type(document).__name__}, not a string")
+        found = list(plain_words(text))
         for start in range(0, len(found), _LONGEST_SENTENCE):
             file.write(" ".join(found[start : start + _LONGEST_SENTENCE]) + "\n")
         texts += 1
