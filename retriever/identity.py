@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,8 +12,8 @@ from pydantic import ValidationError
 from retriever._version import __version__
 from retriever.batched import batched
 from retriever.chunking import ChunkerConfig
-from retriever.embedding import EmbeddingFunction, embedding_class
-from retriever.errors import IndexMismatch, InvalidInput, ManifestUnreadable
+from retriever.embedding import EmbeddingFunction, embedding_class, resolve_embedding
+from retriever.errors import IndexMismatch, InvalidInput, ManifestUnreadable, RetrieverError
 from retriever.keyword.analyser import Analyser
 from retriever.keyword.config import AnalyserConfig
 from retriever.manifest import EmbeddingManifest, FieldType, Manifest
@@ -282,9 +283,17 @@ def _legible(value: object) -> str:
 
 def _copying(address: str, embedding: EmbeddingFunction) -> str:
     """How an index is embedded anew: one that no name leads to cannot be asked for on the command line."""
-    if embedding.has_name:
+    if embedding.has_name and _is_named(embedding):
         return f"retriever copy {address} NEW --embedding {embedding.name}"
     return f"retriever.copy_index({address!r}, 'NEW', embedding=...) with the object itself"
+
+
+def _is_named(embedding: EmbeddingFunction) -> bool:
+    """Whether its name leads to it with all its settings."""
+    with suppress(RetrieverError):
+        named = resolve_embedding(embedding.name)
+        return (named.kind, named.config) == (embedding.kind, embedding.config)
+    return False
 
 
 def _plain(settings: Mapping[str, object]) -> str:

@@ -209,6 +209,14 @@ def check_query(query: str) -> str:
     return query
 
 
+def asked(vector: FloatVector | None) -> FloatVector | None:
+    """What the semantic leg is asked: nothing where the model knows no word of the query, and all texts are as near.
+
+    :param vector: of the query.
+    """
+    return vector if vector is not None and vector.any() else None
+
+
 def check_vector(vector: ArrayLike, dimension: int) -> FloatVector:
     """Refuse what cannot be compared with the vectors of an index.
 
@@ -254,7 +262,7 @@ class Searcher:
         legs = self.store.search(
             Query(
                 depth=options.depth,
-                vector=vector if "semantic" in options.searched else None,
+                vector=asked(vector) if "semantic" in options.searched else None,
                 terms=terms if "keyword" in options.searched else None,
                 filter=options.filter,
                 sparse=sparse if "sparse" in options.searched else None,

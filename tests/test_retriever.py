@@ -23,6 +23,7 @@ from retriever import (
     StoreNotFound,
 )
 from retriever.embedding.hashed import HashedEmbedding
+from retriever.embedding.wrapped import CallableEmbedding
 from retriever.opening import destroy_index
 from retriever.registry import register
 from retriever.tokeniser import WordTokeniser
@@ -195,7 +196,11 @@ def test_an_empty_index_answers_with_nothing(tmp_path):
 
 def test_a_query_of_stop_words_alone_finds_by_meaning_only(filled):
     assert filled.search("what is the", mode="keyword") == []
-    assert len(filled.search("what is the")) > 0
+    assert filled.search("what is the") == [], "hashed words leave stop words out, too"
+    lengths = CallableEmbedding(lambda texts: [[len(text), 1.0] for text in texts], called="lengths")
+    with Retriever.open("memory:", embedding=lengths) as reads_them:
+        reads_them.index([Document("a", "text")])
+        assert ids(reads_them.search("what is the")) == ["a"]
 
 
 def test_delete_by_document_source_and_filter(filled):
@@ -542,3 +547,31 @@ def test_no_cosine_is_beyond_its_bounds_so_that_the_lowest_threshold_keeps_all(m
             hits = retriever.search(query, 60, mode=mode, min_cosine=-1.0)
             assert len(hits) == 60
             assert all(-1 <= hit.legs["semantic"].score <= 1 for hit in hits)
+
+
+def knows_few_words(texts):
+    words = ("alpha", "beta", "gamma")
+    return [[float(word in text.split()) for word in words] for text in texts]
+
+
+@pytest.mark.parametrize("store", ["memory:", "edge"])
+def test_a_query_of_unknown_words_is_not_answered_by_meaning(store, tmp_path):
+    """Its vector is all zeros, to which every text is as near: what the words find must not sink among those."""
+    embedding = CallableEmbedding(knows_few_words, called="few words")
+    texts = [f"alpha beta number {n}" for n in range(60)] + ["gamma zyxwv", "beta zyxwv and many other words beside it"]
+    with Retriever.open(store if store == "memory:" else tmp_path / "index", embedding=embedding) as retriever:
+        retriever.index([Document(str(n), text) for n, text in enumerate(texts)])
+        assert set(ids(retriever.search("zyxwv", 5))) == {"60", "61"}
+        assert set(ids(retriever.search("zyxwv", 5, mode="keyword"))) == {"60", "61"}
+        assert retriever.search("zyxwv", 5, mode="semantic") == []
+        assert ids(retriever.search("gamma", 1, mode="semantic")) == ["60"]
+
+
+def test_the_way_to_another_model_says_all_its_settings_or_takes_the_object(tmp_path):
+    with Retriever.open(tmp_path / "index", embedding="hashed") as retriever:
+        retriever.index([Document("a", "text")])
+    with pytest.raises(IndexMismatch, match=r"retriever copy .* NEW --embedding hashed:512"):
+        Retriever.open(tmp_path / "index", embedding="hashed:512")
+    config = HashedEmbedding.from_name("512").config.model_copy(update={"too_long": "split"})
+    with pytest.raises(IndexMismatch, match="with the object itself"):
+        Retriever.open(tmp_path / "index", embedding=HashedEmbedding(config))

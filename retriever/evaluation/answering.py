@@ -17,7 +17,7 @@ from retriever.fusion import Fused, Method, fuse
 from retriever.keyword.analyser import Analyser
 from retriever.reranking import RerankInput, resolve_reranker
 from retriever.retriever import Retriever
-from retriever.searching import DEPTH, RERANK_DEPTH, check_query
+from retriever.searching import DEPTH, RERANK_DEPTH, asked, check_query
 from retriever.stores import Legs, Query, Store
 from retriever.types import Mode
 
@@ -139,7 +139,7 @@ def answer(
         vectors = list(retriever.embedding.embed_queries(texts)) if mode != "keyword" else [None] * len(texts)
         for name, text, vector in zip(batch, texts, vectors, strict=True):
             terms = analyser.terms(text) if mode != "semantic" else None
-            legs[name] = retriever.store.search(Query(depth, vector, terms, condition))
+            legs[name] = retriever.store.search(Query(depth, asked(vector), terms, condition))
         progress("asking", len(legs), len(names))
     keys = dict.fromkeys(c.key for found in legs.values() for leg in (found.semantic, found.keyword) for c in leg)
     return Answers(queries, legs, depth, read_places(retriever.store, list(keys), progress))
