@@ -441,7 +441,10 @@ class Retriever:
             unknown = manifest.calibration.unknown_rate, manifest.calibration.sparse_unknown_rate
         has = {"semantic": True, "keyword": manifest.keyword, "sparse": manifest.sparse is not None}
         legs = tuple(name for name, there in has.items() if there)
-        return SearchOptions.make(k, settings, keyword_weight(unknown[0]), legs, sparse_weight(unknown[1]))
+        lexical, part = keyword_weight(unknown[0]), sparse_weight(unknown[1])
+        if not manifest.keyword:
+            lexical *= 2 * part  # what the model cannot read is the semantic leg's
+        return SearchOptions.make(k, settings, lexical, legs, part)
 
 
 def _ids(given: Sequence[str], what: str) -> list[str]:
