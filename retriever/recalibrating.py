@@ -11,8 +11,9 @@ from retriever.embedding.reading import ReadsTokens
 from retriever.errors import InvalidInput
 from retriever.keyword.analyser import Analyser
 from retriever.manifest import Calibration, Manifest
-from retriever.sparse import SparseFunction, SparseVector
+from retriever.sparse import SparseFunction
 from retriever.sparse.recorded import stored_sparse
+from retriever.sparse.vector import SparseVector
 from retriever.stores import Record, Store
 from retriever.types import Chunk
 
