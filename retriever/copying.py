@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 
 from retriever.batched import batched
@@ -23,6 +24,7 @@ from retriever.sparse import SparseFunction, SparseInput, SparseVector, resolve_
 from retriever.sparse.recorded import (
     check_keeps_sparse,
     check_sparse,
+    resolve_recorded_sparse,
     sparse_manifest,
     stored_sparse,
     verify_sparse_canaries,
@@ -265,4 +267,22 @@ class _Copy:
         if self._manifest.sparse is None:
             return dict.fromkeys(chunk.id for chunk in chunks)
         keys = {self._source.key(chunk.id): chunk.id for chunk in chunks}
-        return {keys[key]: vector for key, vector in stored_sparse(self._source, self._manifest, list(keys)).items()}
+        found = stored_sparse(self._source, self._manifest, list(keys))
+        vectors = {keys[key]: vector for key, vector in found.items()}
+        lost = [chunk for chunk in chunks if chunk.id not in vectors]  # another program wrote them into the source
+        if lost and self._recorded is not None:
+            texts = [chunk.text for chunk in lost]
+            self._report.truncated += sum(self._recorded.cut(texts))
+            fresh = self._recorded.encode_documents(texts, warn=False)
+            vectors |= {chunk.id: vector for chunk, vector in zip(lost, fresh, strict=True)}
+        return vectors
+
+    @cached_property
+    def _recorded(self) -> SparseFunction | None:
+        """The source's learned sparse model, loaded only where vectors are lost."""
+        recorded = self._manifest.sparse
+        if recorded is None:
+            return None
+        function = resolve_recorded_sparse(recorded, self._source.address)
+        verify_sparse_canaries(recorded, function, self._source.address)
+        return function

@@ -54,7 +54,7 @@ class SparseCanary(_Model):
 
     indices: list[Annotated[int, Field(ge=0, lt=2**32)]]
     """Ascending."""
-    weights: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+    weights: list[Annotated[float, Field(gt=0, lt=2.0**127, allow_inf_nan=False)]]
     """One for each index."""
 
     @field_validator("weights")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
 from retriever.batched import batched
@@ -14,6 +14,7 @@ from retriever.manifest import Calibration, Manifest
 from retriever.pictures import is_picture
 from retriever.sparse import SparseFunction
 from retriever.sparse.recorded import stored_sparse
+from retriever.sparse.vector import SparseVector
 from retriever.stores import Record, Store
 from retriever.types import Chunk
 
@@ -81,9 +82,22 @@ def recalibrate(
         return _write(store, manifest, calibration)
     manifest = _write(store, manifest, calibration.model_copy(update={"complete": False}))
     for page in batched(keys, PAGE):
-        chunks, vectors, learned = store.fetch(page), store.vectors(page), stored_sparse(store, manifest, page)
+        chunks, vectors = store.fetch(page), store.vectors(page)
+        learned = _learned(store, manifest, chunks, sparse)
         store.upsert([Record(c, vectors[key], analyser.terms(c.text), learned.get(key)) for key, c in chunks.items()])
     return _write(store, manifest, calibration)
+
+
+def _learned(
+    store: Store, manifest: Manifest, chunks: Mapping[str, Chunk], sparse: SparseFunction | None
+) -> dict[str, SparseVector]:
+    """Learned sparse vectors by key; only what another program wrote into the store has none, and is encoded."""
+    learned = stored_sparse(store, manifest, list(chunks))
+    lost = [key for key in chunks if key not in learned]
+    if sparse is not None and lost:
+        fresh = sparse.encode_documents([chunks[key].text for key in lost], warn=False)
+        learned |= dict(zip(lost, fresh, strict=True))
+    return learned
 
 
 def calibrate_attached(store: Store, manifest: Manifest, embedding: EmbeddingFunction) -> Manifest:

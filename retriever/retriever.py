@@ -172,7 +172,10 @@ class Retriever:
             unknown = manifest.calibration.unknown_rate, manifest.calibration.sparse_unknown_rate
         has = {"semantic": True, "keyword": manifest.keyword, "sparse": manifest.sparse is not None}
         legs = tuple(name for name, there in has.items() if there)
-        return Defaults(keyword_weight(unknown[0]), sparse_weight=sparse_weight(unknown[1]), legs=legs)
+        lexical, part = keyword_weight(unknown[0]), sparse_weight(unknown[1])
+        if not manifest.keyword:
+            lexical *= 2 * part  # what the model cannot read is the semantic leg's
+        return Defaults(lexical, sparse_weight=part, legs=legs)
 
     @cached_property
     def embedding(self) -> EmbeddingFunction:

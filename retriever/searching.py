@@ -333,8 +333,17 @@ def _rankings(legs: Legs, options: SearchOptions) -> dict[str, Sequence[Candidat
 def _rank(rankings: Mapping[str, Sequence[Candidate]], options: SearchOptions) -> list[Fused]:
     if options.mode != "hybrid":
         return [Fused(*candidate) for candidate in rankings[options.mode]]
-    weights = leg_weights(options.keyword_weight, options.sparse_weight)
+    weights = leg_weights(options.keyword_weight, _sparse_part(rankings, options.sparse_weight))
     return fuse_legs(rankings, weights, method=options.fusion)
+
+
+def _sparse_part(rankings: Mapping[str, Sequence[Candidate]], part: float) -> float:
+    """Where one of the two that divide a share finds nothing, the other has all of it, as if it were alone."""
+    if not 0 < part < 1:  # one of them has no say, or is not there
+        return part
+    if not rankings["sparse"]:
+        return 0.0
+    return part if rankings["keyword"] else 1.0
 
 
 class _Explainer:

@@ -43,7 +43,9 @@ _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 # Mapped into memory the file is read half as fast again.
 _SETTINGS = f"pragma page_size={_PAGE}; pragma journal_mode=wal; pragma synchronous=normal; pragma mmap_size={2**31};"
 # Use is kept beside the key: where a vector is used again on another day, the vector is not written anew.
+# The table that is dropped is that of another version: it would take the room for good.
 _SCHEMA = """
+drop table if exists vectors;
 create table if not exists embeddings (id integer primary key, vector blob not null);
 create table if not exists keys (key blob primary key, id integer not null, used integer not null) without rowid;
 create index if not exists by_use on keys (used, id);

@@ -134,8 +134,12 @@ class SparseFunction(ReadsTokens, ABC):
         return [f"#{index}" for index in indices]
 
     def canaries(self) -> list[SparseVector]:
-        """Vectors of :data:`~retriever.embedding.base.CANARIES`, to be compared with those that a manifest keeps."""
-        return self.encode_documents(CANARIES[:-1], warn=False) + self.encode_queries(CANARIES[-1:], warn=False)
+        """Vectors of :data:`~retriever.embedding.base.CANARIES`, to be compared with those that a manifest keeps.
+
+        Not refused where the model reads less: they are not the user's texts.
+        """
+        documents = self._encode_all(CANARIES[:-1], "document", warn=False, refuse=False)
+        return documents + self._encode_all(CANARIES[-1:], "query", warn=False, refuse=False)
 
     def cut(self, texts: Sequence[str], role: Role = "document") -> list[bool]:
         """Of each text whether its end has no part in its vector.
@@ -148,7 +152,7 @@ class SparseFunction(ReadsTokens, ABC):
             return [False] * len(texts)
         return [length > room for length in self._lengths(texts, role)]
 
-    def _encode_all(self, texts: Sequence[str], role: Role, warn: bool) -> list[SparseVector]:
+    def _encode_all(self, texts: Sequence[str], role: Role, warn: bool, refuse: bool = True) -> list[SparseVector]:
         if isinstance(texts, str):
             raise InvalidInput("a list of texts is needed, not one string")
         for i, text in enumerate(texts):
@@ -156,7 +160,7 @@ class SparseFunction(ReadsTokens, ABC):
         unique = list(dict.fromkeys(texts))
         lengths, room = self._lengths(unique, role), self.content_tokens(role)
         long = [row for row, length in enumerate(lengths) if room is not None and length > room]
-        if long and self.config.too_long == "error":
+        if long and self.config.too_long == "error" and refuse:
             first = long[0]
             raise InvalidInput(
                 f"{self.name} reads {room} tokens, and the {role} {unique[first][:60]!r} has {lengths[first]}: cut it, "

@@ -260,6 +260,20 @@ def test_use_on_another_day_writes_no_vector_anew(tmp_path, monkeypatch):
         assert database.execute("select distinct used from keys").fetchall() == [(day,)]
 
 
+def test_the_table_of_another_version_does_not_take_the_room(tmp_path):
+    path = tmp_path / "vectors.sqlite"
+    with sqlite3.connect(path) as database:
+        database.execute("create table vectors (key blob primary key, vector blob not null, used integer not null)")
+        database.execute("create index by_use on vectors (used)")
+        database.executemany("insert into vectors values (?, ?, 1)", [(b"%d" % n, bytes(1_000)) for n in range(3_000)])
+    cache = EmbeddingCache(path, 2 * 2**20)
+    keys = text_keys(PRINT, "document", [str(n) for n in range(5)])
+    rows = np.arange(15, dtype=np.float32).reshape(5, 3)
+    cache.add(keys, rows)
+    assert cache.find(keys, rows) == []
+    cache.close()
+
+
 @pytest.mark.parametrize("damage", [b"not a database at all" * 100, None])
 def test_a_file_that_is_no_cache_is_told_of_once_and_work_goes_on(tmp_path, damage):
     path = tmp_path / "cache" / "embeddings.sqlite"

@@ -2,6 +2,7 @@
 
 import json
 
+import chromadb
 import numpy as np
 import pytest
 from qdrant_client import QdrantClient
@@ -17,6 +18,7 @@ from retriever import (
     copy_index,
     repair_index,
 )
+from retriever.embedding.base import CANARIES
 from retriever.filters import parse_filter
 from retriever.manifest import Manifest, parse_manifest
 from retriever.memory import MemoryStore
@@ -315,6 +317,49 @@ def test_weights_move_between_the_legs(exact):
     assert pages == [h.chunk.id for h in exact.search(query, 9)]
 
 
+def test_a_leg_that_finds_nothing_leaves_its_share_to_the_other(counting):
+    """The rest of the share would go to the semantic leg: an exact match would be second."""
+
+    class Rare(CountingSparse):
+        """Knows one word."""
+
+        kind = "rare"
+
+        def _encode(self, texts, role):
+            return [([1], [1.0]) if "gone" in text else ([], []) for text in texts]
+
+    def scores(hits):
+        return {hit.chunk.id: hit.score for hit in hits}
+
+    r = Retriever.open("memory:", embedding="counting", sparse=Rare())
+    r.index([*DOCUMENTS, Document("x", "gone")])
+    for query, weight, finds, finds_not in (("stone", 0.0, "keyword", "sparse"), ("begone", 1.0, "sparse", "keyword")):
+        assert r.search(query, mode=finds)
+        assert r.search(query, mode=finds_not) == []
+        for settings in ({}, {"fusion": "rrf"}, {"keyword_weight": 0.9}):
+            alone = scores(r.search(query, 50, sparse_weight=weight, **settings))
+            assert scores(r.search(query, 50, **settings)) == pytest.approx(alone)
+            other = scores(r.search(query, 50, sparse_weight=1 - weight, **settings))
+            assert other != pytest.approx(alone)  # as was asked for
+
+
+def test_records_of_other_programs_are_encoded_where_they_are_written(counting, terms, tmp_path):
+    client = chromadb.PersistentClient(str(tmp_path / "chroma"))
+    r = fill(ChromaStore(client, "docs"))
+    there = client.get_collection("docs", embedding_function=None)
+    there.add(ids=["foreign"], embeddings=[[1.0] * counting().dimension], documents=["a text from elsewhere"])
+    copied = MemoryStore("copied")
+    terms.reset()
+    report = copy_index(r.store, copied)
+    assert (report.lost, report.copied) == (0, r.store.count())
+    assert set(terms.documents) - set(CANARIES) == {"a text from elsewhere"}
+    assert r.recalibrate().calibration.complete
+    wanted = CountingSparse().encode_documents(["a text from elsewhere"])[0]
+    assert sparse_of(r.store)["foreign"] == sparse_of(copied)["foreign"] == wanted
+    assert r.search("elsewhere", 1, mode="sparse")[0].chunk.id == "foreign"
+    r.close()
+
+
 def test_too_long_texts_are_counted(counting):
     from retriever.tokeniser import WordTokeniser
 
@@ -363,6 +408,7 @@ def test_the_manifest_goes_through_json(exact):
         {"indices": [1], "weights": [1, 2]},
         {"indices": [1], "weights": [0]},
         {"indices": [2**32], "weights": [1]},
+        {"indices": [1], "weights": [1e39]},
     ],
 )
 def test_damaged_canaries_are_found_when_the_manifest_is_read(exact, canary):

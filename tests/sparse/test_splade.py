@@ -128,6 +128,14 @@ def test_nothing_is_cut_in_silence(splade):
     assert short.cosine(function.encode_documents(["cake"])[0]) == pytest.approx(1)
 
 
+def test_a_model_that_refuses_long_texts_makes_an_index_all_the_same(splade):
+    """The test texts of the manifest are longer than that, and are not the user's."""
+    r = Retriever.open("memory:", embedding="hashed", sparse=make(splade, max_tokens=8, too_long="error"))
+    assert r.index([Document("a", "rotate the key")]).added == 1
+    with pytest.raises(InvalidInput, match="reads 6 tokens"):
+        r.index([Document("b", LONG)])
+
+
 def test_a_dense_model_is_refused(minilm_model):
     with pytest.raises(ConfigurationError, match="no learned sparse model"):
         make(minilm_model).encode_documents(["x"])
@@ -206,6 +214,9 @@ def test_a_model_that_cannot_read_the_corpus_has_no_say(splade):
     r.index([Document("a", "签名密钥每九十天轮换一次。"), Document("b", "面粉、糖和鸡蛋。")])
     assert r.manifest.calibration.sparse_unknown_rate == 1
     assert [h.score for h in r.search("密钥")] == [h.score for h in r.search("密钥", sparse_weight=0.0)]
+    instead = Retriever.open("memory:", embedding="hashed", sparse=make(splade), keyword=False)
+    instead.index([Document("a", "签名密钥每九十天轮换一次。"), Document("b", "面粉、糖和鸡蛋。")])
+    assert [h.score for h in instead.search("密钥")] == [h.score for h in instead.search("密钥", keyword_weight=0.0)]
     copied = MemoryStore("copied")
     english = Retriever.open("memory:", embedding="hashed")
     english.index([Document("a", "rotate the key every day"), Document("b", "flour egg")])
