@@ -89,6 +89,27 @@ def test_what_never_comes_back_does_not_hold_up_the_run(loop: str) -> None:
     assert np.isinf(samples.ended).sum() == np.isinf(samples.latency).sum() == 1
 
 
+@pytest.mark.parametrize("loop", ["open", "closed"])
+def test_nothing_is_asked_once_a_run_has_ended(loop: str) -> None:
+    """A server that cannot keep up: what is measured next must not share it with the rest of the queue."""
+    asked: list[int] = []
+
+    def call(number: int) -> None:
+        asked.append(number)
+        time.sleep(0.05)
+
+    if loop == "open":
+        samples = open_loop(call, rate=1_000, requests=200, workers=2, timeout=0.2)
+        assert samples.errors["unfinished"] > 100
+    else:
+        samples = closed_loop(call, clients=2, requests=20, timeout=0.02)
+        assert samples.failed.all()
+    time.sleep(0.1)  # those that are under way come back
+    count = len(asked)
+    time.sleep(0.15)
+    assert len(asked) == count < 20
+
+
 def test_too_few_workers_are_noticed() -> None:
     def call(number: int) -> None:
         time.sleep(0.03)
