@@ -100,6 +100,18 @@ def test_a_peer_whose_server_is_not_there_is_left_out(tmp_path):
     assert len(found.summary.rows) == 1
 
 
+@pytest.mark.parametrize("peer", ["bare-qdrant-server", "bare-chroma-server", "langchain-qdrant"])
+def test_a_peer_that_fails_in_its_own_way_is_left_out(tmp_path, peer):
+    """Each client raises errors of its own where nobody answers: the others are measured all the same."""
+    grid = f'[grid]\nchunkers = [{{ kind = "whole" }}]\nstores = ["memory"]\n{LOAD}'
+    found = run(write_scenario(tmp_path, f'peers = ["{peer}@127.0.0.1:{free_port()}"]', grid), tmp_path)
+    assert len(found.summary.rows) == 1
+    assert {record.figures.system for record in found.speed} == {"memory"}
+    assert all(f"{peer}@127.0.0.1" in left.what for left in found.left_out)
+    assert {left.what.startswith("the speed of") for left in found.left_out} == {True, False}
+    assert all("it failed" in left.reason for left in found.left_out)
+
+
 LOAD = """
 [load]
 repetitions = 2
