@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NoReturn
 
-from benchmarks import attach, embedding_speed, harness, kept, kill, langchain, memory, readers, reporting, speed
+from benchmarks import harness, kept, kill, reporting, speed
 from benchmarks.data import VARIABLE, DataMissing, data_folder
 from benchmarks.report import Result, publish, say
 from retriever.errors import RetrieverError
@@ -80,15 +80,26 @@ def _needs_data(options: argparse.Namespace) -> bool:
 
 
 def _run(options: argparse.Namespace, data: Path) -> Result:
+    """Each is imported when it is asked for: they need packages that the others do without."""
     if options.benchmark == "memory":
+        from benchmarks import memory
+
         return memory.run(options.documents)
     if options.benchmark == "attach":
+        from benchmarks import attach
+
         return attach.run(options.records)
     if options.benchmark == "readers":
+        from benchmarks import readers
+
         return readers.run(options.readers, options.seconds)
     if options.benchmark == "langchain":
+        from benchmarks import langchain
+
         return langchain.run(options.documents, options.queries, options.rounds, options.model)
     if options.benchmark == "embedding":
+        from benchmarks import embedding_speed
+
         return embedding_speed.run(data, options.passages, options.queries, options.rounds, not options.speed_only)
     if options.benchmark == "kill":
         return kill.run(data, kill.Settings(options.kills, options.seed, options.files, options.edit, options.store))

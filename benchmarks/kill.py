@@ -22,7 +22,6 @@ from tempfile import TemporaryDirectory
 from typing import IO, Literal, get_args
 
 from benchmarks.data import FASTAPI_EN, FASTAPI_ZH, TLDR, extract
-from benchmarks.kill_compare import compare
 from benchmarks.report import NONE, Bar, Result, Row, progress, say
 from retriever.indexing import BATCH
 from retriever.testing import chroma_server
@@ -139,6 +138,12 @@ def moments(kills: int, seed: int, course: Course) -> list[Moment]:
     return [*starting[: len(starting) // 3], *early, *late]
 
 
+def _compare(whole: str, disturbed: str, edited: bool) -> list[Row]:
+    from benchmarks.kill_compare import compare  # with every store, which other commands do without
+
+    return compare(whole, disturbed, edited)
+
+
 def run(data: Path, settings: Settings) -> Result:
     """Index without disturbance, then elsewhere with kills, and compare.
 
@@ -161,7 +166,7 @@ def run(data: Path, settings: Settings) -> Result:
         whole = addresses("afterwards" if settings.edit else "whole")
         rows = [
             *_tally_rows(settings, tally, course),
-            *compare(whole, addresses("disturbed"), settings.edit),
+            *_compare(whole, addresses("disturbed"), settings.edit),
         ]
     if different is not None:
         rows.append(Row((f"of {small} small indexes, different",), different, "count", NONE))
@@ -316,7 +321,7 @@ def _disturb_small(data: Path, folder: Path, settings: Settings, kills: int, tal
                 hit = workshop.hit(index, Moment("recalibrating", 0, delay), tally)
                 delay /= 2
             workshop.finish(index, tally)
-            rows = compare(addresses("whole"), addresses(index), edited=False)
+            rows = _compare(addresses("whole"), addresses(index), edited=False)
             different += any(row.verdict == "miss" for row in rows)
             advance(1)
     return different

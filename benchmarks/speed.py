@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks import chroma_speed, chunking, indexing_speed, query_speed
+from benchmarks import chunking
 from benchmarks.report import Bar, Result, Row, progress
 
 PARTS = ("chunking", "indexing", "querying", "chroma")
@@ -37,6 +37,8 @@ def run(data: Path, parts: Sequence[str], sizes: Sizes) -> Result:
     :param parts: of :data:`PARTS`.
     :param sizes: how much.
     """
+    from benchmarks import chroma_speed, indexing_speed, query_speed  # with packages that other commands do without
+
     rows: list[Row] = []
     if "chunking" in parts:
         rows += _chunking(data, sizes.rounds)

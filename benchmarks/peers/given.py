@@ -1,11 +1,9 @@
-"""What peers share: vectors that are looked up, ids that Qdrant takes."""
+"""What peers share: vectors that are looked up, ids that Qdrant takes. Nothing here needs a peer's package."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-
-from langchain_core.embeddings import Embeddings
 
 from retriever.evaluation.systems import Passage
 from retriever.types import FloatMatrix, FloatVector
@@ -24,8 +22,8 @@ def point_id(passage_id: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, passage_id))
 
 
-class GivenEmbeddings(Embeddings):
-    """LangChain's interface over vectors that were made beforehand."""
+class GivenVectors:
+    """Vectors that were made beforehand, under the names of LangChain's interface."""
 
     def __init__(self) -> None:
         self._known: dict[str, list[float]] = {}

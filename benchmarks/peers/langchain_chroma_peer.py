@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from benchmarks.peers.given import COSINE, GivenEmbeddings
-from benchmarks.peers.langchain_documents import BATCH, PASSAGE, documents
+from benchmarks.peers.given import COSINE
+from benchmarks.peers.langchain_documents import BATCH, PASSAGE, documents, given_embeddings
 from retriever.batched import batched
 from retriever.evaluation.runs import Scored
 from retriever.evaluation.systems import Passage, System, Where, register_system
@@ -28,7 +28,7 @@ class LangChainChroma(System):
 
     def __init__(self, folder: Path, address: str | None = None, settings: Mapping[str, Any] | None = None) -> None:
         super().__init__(folder, address, settings)
-        self.embeddings = GivenEmbeddings()
+        self.embeddings = given_embeddings()
         self._client: Any = None
         self._store: Any = None
 

@@ -19,8 +19,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from benchmarks.peers.given import GivenEmbeddings, point_id
-from benchmarks.peers.langchain_documents import BATCH, PASSAGE, documents
+from benchmarks.peers.given import point_id
+from benchmarks.peers.langchain_documents import BATCH, PASSAGE, documents, given_embeddings
 from retriever.batched import batched
 from retriever.evaluation.runs import Scored
 from retriever.evaluation.systems import Passage, System, Where, register_system
@@ -45,7 +45,7 @@ class LangChainQdrant(System):
     def __init__(self, folder: Path, address: str | None = None, settings: Mapping[str, Any] | None = None) -> None:
         super().__init__(folder, address, settings)
         self._name = f"langchain-{uuid.uuid4().hex[:8]}" if address else "langchain"
-        self._embeddings = GivenEmbeddings()
+        self._embeddings = given_embeddings()
         self._client: Any = None
         self._stores: dict[str, Any] = {}
 
@@ -89,7 +89,13 @@ class LangChainQdrant(System):
             host, _, port = str(self.address).rpartition(":")
             key = os.environ.get("QDRANT_API_KEY")
             self._client = QdrantClient(
-                host=host, grpc_port=int(port), prefer_grpc=True, api_key=key, https=False, timeout=60
+                host=host,
+                grpc_port=int(port),
+                prefer_grpc=True,
+                api_key=key,
+                https=False,
+                timeout=60,
+                check_compatibility=False,  # it would ask by HTTP
             )
         return self._client
 

@@ -140,7 +140,15 @@ class BareQdrantServer(BareQdrant):
 
         host, _, port = str(self.address).rpartition(":")
         key = os.environ.get("QDRANT_API_KEY")
-        return QdrantClient(host=host, grpc_port=int(port), prefer_grpc=True, api_key=key, https=False, timeout=60)
+        return QdrantClient(
+            host=host,
+            grpc_port=int(port),
+            prefer_grpc=True,
+            api_key=key,
+            https=False,
+            timeout=60,
+            check_compatibility=False,  # it would ask by HTTP
+        )
 
     def settle(self) -> None:
         """Until the collection is green: all its segments are optimised."""

@@ -125,7 +125,17 @@ def tune(
 
 def _check_writable(path: Path | None) -> None:
     """Before minutes of work rather than after."""
-    if path is not None and not path.resolve().parent.is_dir():
+    if path is None:
+        return
+    if not path.resolve().parent.is_dir():
         raise InvalidInput(f"{path} cannot be written: there is no folder {path.resolve().parent}")
-    if path is not None and path.is_dir():
-        raise InvalidInput(f"{path} cannot be written: it is a folder")
+    try:
+        if path.is_dir():
+            raise InvalidInput(f"{path} cannot be written: it is a folder")
+        is_new = not path.exists()
+        if is_new or path.is_file():  # a pipe can be opened only once
+            path.open("a").close()
+        if is_new:
+            path.unlink()
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be written: {error.strerror}") from error

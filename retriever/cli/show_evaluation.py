@@ -17,7 +17,7 @@ from retriever.cli.snippet import printable
 from retriever.evaluation.answering import Setting
 from retriever.evaluation.evaluating import Evaluation, Measured, Versus
 from retriever.evaluation.measures import mean, meaning
-from retriever.evaluation.statistics import ALPHA, Comparison, queries_needed
+from retriever.evaluation.statistics import ALPHA, LEAST, Comparison, detectable, queries_needed
 from retriever.evaluation.tuning import Tuning
 from retriever.evaluation.waterfall import MEANINGS, TOP, Failure, Waterfall
 from retriever.manifest import SearchDefaults
@@ -27,6 +27,8 @@ MOST_FAILURES = 10
 
 _WIDEST = 160
 _FULLY_JUDGED = 0.8
+_NOTHING = 0.0005
+"""A difference that is printed as 0.000."""
 
 
 def show_evaluation(result: Evaluation, *, as_json: bool) -> None:
@@ -87,7 +89,7 @@ def show_tuning(result: Tuning, *, dry_run: bool, as_json: bool) -> None:
         f"p = {held.p:.4f}; better {held.wins:,}, same {held.ties:,}, worse {held.losses:,}."
     )
     console.print(Text(f"On the questions that chose it: {result.optimistic:+.3f}; such figures flatter.", "dim"))
-    if not result.certain:
+    if not held.certain:
         console.print(_enough(held))
     console.print(_saved(result, dry_run))
 
@@ -226,13 +228,16 @@ def _verdict(versus: Versus, best: str) -> Text:
 
 def _enough(found: Comparison) -> str:
     """How much so many queries can show, and how many it would take."""
-    if found.detectable is None or not found.effect_size:
+    if found.detectable is None:
+        return f"So few questions cannot tell anything: at least {LEAST}."
+    if not found.detectable:
         return "The questions do not differ enough to tell."
-    needed = queries_needed(abs(found.difference / found.effect_size), found.difference)
-    return (
-        f"{found.queries:,} questions show a difference of {found.detectable:.3f} in 4 of 5 cases; one of "
-        f"{abs(found.difference):.3f} takes about {needed:,}."
-    )
+    shown = f"{found.queries:,} questions show a difference of {found.detectable:.3f} in 4 of 5 cases"
+    if abs(found.difference) < _NOTHING:
+        return f"{shown}."
+    deviation = found.detectable / detectable(1.0, found.queries)
+    needed = queries_needed(deviation, found.difference)
+    return f"{shown}; one of {abs(found.difference):.3f} takes about {needed:,}."
 
 
 def _notes(result: Evaluation) -> list[str]:

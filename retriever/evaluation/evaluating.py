@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import TypedDict, Unpack, cast
 
 from retriever.errors import InvalidInput
-from retriever.evaluation.answering import HITS, Advance, Answers, Setting, answer, document_run, quiet, rerank
+from retriever.evaluation.answering import Advance, Answers, Setting, answer, document_run, quiet, rerank
 from retriever.evaluation.judgements import Judgements
 from retriever.evaluation.matching import match_documents
 from retriever.evaluation.measures import MEASURES, mean, measure
@@ -206,8 +206,7 @@ def setting_of(retriever: Retriever, settings: EvaluateSettings) -> Setting:
     :raises InvalidInput: naming the one that is out of range.
     """
     options = SearchOptions.make(1, cast("SearchSettings", settings), retriever.search_defaults)
-    depth = options.depth if settings.get("depth") is not None else max(options.depth, HITS)
-    return Setting(options.mode, options.fusion, options.keyword_weight, depth)
+    return Setting(options.mode, options.fusion, options.keyword_weight, options.depth)
 
 
 def _ways(setting: Setting) -> list[Setting]:

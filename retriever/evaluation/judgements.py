@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from retriever.errors import InvalidInput
+from retriever.metadata import check_text
 
 PathInput = str | os.PathLike[str]
 
@@ -19,6 +20,7 @@ Grades = Mapping[str, Mapping[str, int]]
 _QUERY = ("query", "query-id", "query_id", "qid")
 _DOCUMENT = ("document", "corpus-id", "document_id", "doc_id", "docid")
 _GRADE = ("grade", "score", "relevance")
+_MOST = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,10 @@ class _Qrels:
     spans: dict[str, list[Span]] = field(default_factory=dict)
 
     def add(self, query: str, document: str, grade: int, where: str) -> None:
+        if not (query.strip() and document.strip()):
+            raise InvalidInput(f"{where}: the id of the {'document' if query.strip() else 'query'} is blank")
+        if abs(grade) > _MOST:
+            raise InvalidInput(f"{where}: grade {grade} is beyond what trec_eval can hold: at most {_MOST:,}")
         known = self.grades.setdefault(query, {})
         if known.setdefault(document, grade) != grade:
             raise InvalidInput(
@@ -125,7 +131,7 @@ def _queries(path: Path) -> Iterator[tuple[str, str]]:
         if name in seen:
             raise InvalidInput(f"{where}: query {name!r} is there a second time: ids are unique")
         seen.add(name)
-        yield name, text
+        yield name, _written(text, where)
 
 
 def _read_qrels(path: Path) -> _Qrels:
@@ -153,9 +159,15 @@ def _add_json(read: _Qrels, row: Mapping[str, Any], where: str) -> None:
 
 
 def _is_header(line: str) -> bool:
-    """BEIR's first line: its last column is no number."""
+    """BEIR's first line: its last column is no number, not even one that is refused."""
     columns = line.split("\t")
-    return len(columns) == 3 and not columns[2].strip().lstrip("-").isdigit()
+    if len(columns) != 3:
+        return False
+    try:
+        float(columns[2])
+    except ValueError:
+        return True
+    return False
 
 
 def _columns(line: str, where: str) -> tuple[str, str, str]:
@@ -198,8 +210,13 @@ def _named(row: Mapping[str, Any], keys: Sequence[str], where: str) -> str:
     for key in keys:
         value = row.get(key)
         if (isinstance(value, str) and value.strip()) or (isinstance(value, int) and not isinstance(value, bool)):
-            return str(value)
+            return _written(str(value), where)
     raise InvalidInput(f"{where}: there is no {' or '.join(keys[:2])}")
+
+
+def _written(text: str, where: str) -> str:
+    check_text(text, f"{where}: {text!r}")
+    return text
 
 
 def _whole(value: object, where: str, what: str) -> int:

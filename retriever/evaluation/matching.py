@@ -72,10 +72,15 @@ def _short_names(known: Iterable[str]) -> tuple[Mapping[str, list[str]], Mapping
 
 
 def _renamed(judgements: Judgements, names: Mapping[str, str]) -> Judgements:
-    grades = {
-        query: {names.get(document, document): grade for document, grade in given.items()}
-        for query, given in judgements.grades.items()
-    }
+    grades: dict[str, dict[str, int]] = {query: {} for query in judgements.grades}
+    for query, given in judgements.grades.items():
+        for document, grade in given.items():
+            name = names.get(document, document)
+            if grades[query].setdefault(name, grade) != grade:
+                raise InvalidInput(
+                    f"query {query!r}: {document!r} is another name of document {name!r}, with grade {grade} here and "
+                    f"{grades[query][name]} there: keep one of them"
+                )
     spans = {
         query: tuple(replace(span, document=names.get(span.document, span.document)) for span in given)
         for query, given in judgements.spans.items()

@@ -23,7 +23,7 @@ Scored = tuple[str, float]
 Run = Mapping[str, Sequence[Scored]]
 """Documents by query id, best first, each once."""
 
-_UNSAFE = re.compile(r"[%\s\x00-\x1f\x7f]")
+_UNSAFE = re.compile(r"[%\s\x00-\x1f\x7f\ufeff]")
 
 
 def best_documents(hits: Iterable[Scored]) -> list[Scored]:
@@ -65,7 +65,7 @@ def read_run(path: str | os.PathLike[str]) -> dict[str, list[Scored]]:
     """
     found: dict[str, list[Scored]] = {}
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path} cannot be read: {error}") from error
     for number, line in enumerate(lines, 1):

@@ -20,6 +20,8 @@ from retriever.registry import raise_missing
 
 ALPHA = 0.05
 RESAMPLES = 10_000
+LEAST = 6
+"""Queries with a difference, below which the sign-flip test cannot call anything certain: 2 / 2⁵ is more than 5 %."""
 _BLOCK = 1 << 21
 """Numbers that are drawn at a time."""
 
@@ -39,7 +41,8 @@ class Comparison:
     :param wins: queries on which b is better.
     :param ties: queries on which both are the same.
     :param losses: queries on which a is better.
-    :param detectable: the smallest difference that so many queries show in 80 % of cases; None below two queries.
+    :param detectable: the smallest difference that so many queries show in 80 % of cases; None below :data:`LEAST`
+        queries (or clusters), which show none.
     """
 
     queries: int
@@ -98,7 +101,7 @@ def compare(
         wins=int((difference > 0).sum()),
         ties=int((difference == 0).sum()),
         losses=int((difference < 0).sum()),
-        detectable=detectable(spread, len(difference)) if len(totals) > 1 else None,
+        detectable=detectable(spread, len(difference), clusters=len(totals)) if len(totals) >= LEAST else None,
     )
 
 
@@ -129,12 +132,13 @@ def sign_flip(differences: ArrayLike, *, seed: int = 0, resamples: int = RESAMPL
     """
     matrix = np.asarray(differences, dtype=np.float64)
     matrix = matrix[np.any(matrix != 0, axis=1)]  # flipping a zero changes nothing
-    seen = np.abs(matrix.sum(axis=0)) * (1 - 1e-12)  # sums in another order are not quite the same
+    # Sums in another order are not quite the same: off by a share of what was added, not of the sum.
+    seen = np.abs(matrix.sum(axis=0)) - 1e-12 * np.abs(matrix).sum(axis=0)
     if len(matrix) < 62 and 2 ** len(matrix) <= resamples:
         return np.asarray((np.abs(_all_signs(len(matrix)) @ matrix) >= seen).mean(axis=0), dtype=np.float64)
     count = np.ones(matrix.shape[1])
     rng = np.random.default_rng([seed, 2])
-    for size in _blocks(resamples, len(matrix)):
+    for size in _blocks(resamples, max(matrix.shape)):
         signs = rng.integers(0, 2, (size, len(matrix)), dtype=np.int8) * np.float64(2) - 1
         count += (np.abs(signs @ matrix) >= seen).sum(axis=0)
     return count / (resamples + 1)
@@ -156,7 +160,9 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def detectable(deviation: float, queries: int, power: float = 0.8, alpha: float = ALPHA) -> float:
+def detectable(
+    deviation: float, queries: int, power: float = 0.8, alpha: float = ALPHA, *, clusters: int | None = None
+) -> float:
     """The smallest true difference that a two-sided test of so many queries finds with this power.
 
     ``(t(1 - alpha/2) + t(power)) · deviation / √queries`` with quantiles of Student's t.
@@ -165,6 +171,7 @@ def detectable(deviation: float, queries: int, power: float = 0.8, alpha: float 
     :param queries: how many; at least 2.
     :param power: share of cases in which it is found.
     :param alpha: share of cases in which something is found where nothing is.
+    :param clusters: how many independent ones they are, where that is less: the degrees of freedom are theirs.
     :raises MissingExtra: where SciPy is not installed.
     """
     try:
@@ -173,12 +180,13 @@ def detectable(deviation: float, queries: int, power: float = 0.8, alpha: float 
         raise_missing("evaluation", error)
     if queries < 2:
         raise InvalidInput(f"{queries} queries can show no difference: at least 2")
-    quantiles = float(stdtrit(queries - 1, 1 - alpha / 2)) + float(stdtrit(queries - 1, power))
+    freedom = (queries if clusters is None else clusters) - 1
+    quantiles = float(stdtrit(freedom, 1 - alpha / 2)) + float(stdtrit(freedom, power))
     return quantiles * deviation / math.sqrt(queries)
 
 
 def queries_needed(deviation: float, difference: float, power: float = 0.8, alpha: float = ALPHA) -> int:
-    """How many queries it takes to find a difference.
+    """How many queries it takes to find a difference: at least :data:`LEAST`.
 
     :param deviation: standard deviation of the difference of one query.
     :param difference: to be found; its sign does not matter.
@@ -188,7 +196,7 @@ def queries_needed(deviation: float, difference: float, power: float = 0.8, alph
     """
     if not difference:
         raise InvalidInput("no number of queries finds a difference of 0")
-    low, high = 2, 4
+    low, high = LEAST, 2 * LEAST
     while detectable(deviation, high, power, alpha) > abs(difference):
         low, high = high, high * 2
     while low < high:
@@ -207,7 +215,7 @@ def groups(scores: Mapping[str, Sequence[float]], *, seed: int = 0, resamples: i
 
     :param scores: by system, one value a query, in the same order.
     :param seed: of the random numbers.
-    :param resamples: how many.
+    :param resamples: how many at least; so many more that Holm's correction leaves a p below 5 % within reach.
     :return: letters by system; ``a`` has the best mean.
     """
     names = sorted(scores, key=lambda name: -float(np.mean(scores[name])))
@@ -216,6 +224,7 @@ def groups(scores: Mapping[str, Sequence[float]], *, seed: int = 0, resamples: i
     if pairs:
         matrix = np.stack([_values(scores[name]) for name in names], axis=1)
         differences = np.stack([matrix[:, i] - matrix[:, j] for i, j in pairs], axis=1)
+        resamples = max(resamples, math.ceil(2 * len(pairs) / ALPHA))
         adjusted = holm(sign_flip(differences, seed=seed, resamples=resamples).tolist())
         apart = [pair for pair, p in zip(pairs, adjusted, strict=True) if p <= ALPHA]
     columns: list[frozenset[int]] = [frozenset(range(len(names)))] if names else []

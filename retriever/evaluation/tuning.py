@@ -3,11 +3,16 @@
 The best of many settings on the queries that chose it looks better than it is. So one half of the queries chooses and
 the other half judges; then they change places, so that every query judges once and none judges its own choice.
 What the two choices gain is the estimate for the one that all queries together choose, which is what is kept.
+
+The two halves are not independent evidence: chance that makes a setting look good in both is counted twice. So chance
+is not asked what it does to the chosen setting's differences, but to the whole procedure: signs are flipped query by
+query, for all settings alike, and then it is chosen and judged anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +26,7 @@ from retriever.evaluation.measures import measure as measured
 from retriever.evaluation.measures import split_name
 from retriever.evaluation.refusing import weighted_runs
 from retriever.evaluation.runs import Run
-from retriever.evaluation.statistics import Comparison, compare
+from retriever.evaluation.statistics import ALPHA, RESAMPLES, Comparison, Floats, compare
 from retriever.filters import FilterInput
 from retriever.fusion import Method
 from retriever.manifest import SearchDefaults
@@ -33,6 +38,14 @@ WEIGHTS = tuple(step / 20 for step in range(21))
 
 DEPTHS = (50, 100, DEPTH, 400)
 """Candidates a leg that are tried."""
+
+Halves = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+_BLOCK = 1_000
+"""Flips at a time."""
+
+_NORMAL = 1.96
+"""What a gain of chance exceeds in one of twenty cases, in standard errors, where nothing was chosen."""
 
 LEAST_QUERIES = 20
 """Fewer than these cannot be divided sensibly."""
@@ -123,9 +136,6 @@ def tune(
     settings, values = _values(asked, judged.grades, before, measure, progress)
     halves = split(len(judged.queries), seed)
     picks = [_best(values[:, half]) for half in halves]
-    tuned = np.empty(len(judged.queries))
-    for chosen, other in zip(picks, reversed(halves), strict=True):
-        tuned[other] = values[chosen, other]
     best = _best(values)
     result = Tuning(
         measure=measure,
@@ -133,7 +143,7 @@ def tune(
         chosen=settings[best],
         halves=(settings[picks[0]], settings[picks[1]]),
         optimistic=float((values[best] - values[0]).mean()),
-        held_out=compare(values[0].tolist(), tuned.tolist(), seed=seed),
+        held_out=held_out(values, halves, seed),
         score=float(values[0].mean()),
         surface=dict(zip(settings, values.mean(axis=1).tolist(), strict=True)),
         saved=False,
@@ -151,7 +161,7 @@ def grid() -> list[tuple[Method, int]]:
     return [("relative", depth) for depth in depths] + [("rrf", DEPTH)]
 
 
-def split(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def split(count: int, seed: int) -> Halves:
     """Two halves of the queries, by chance.
 
     :param count: how many queries.
@@ -160,6 +170,59 @@ def split(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """
     order = np.random.default_rng([seed, 3]).permutation(count)
     return np.sort(order[: count // 2]), np.sort(order[count // 2 :])
+
+
+def held_out(values: Floats, halves: Halves, seed: int, resamples: int = RESAMPLES) -> Comparison:
+    """What the choice of each half gains on the other one.
+
+    Cross-fitted: each half chooses for the other. p and interval are those of a sign-flip test of choosing and judging
+    together, in which gains are divided by their standard error, as in Student's t: what chance chooses may vary more.
+
+    :param values: of all settings, shape ``(settings, queries)``; the first one is what is compared with.
+    :param halves: numbers of the queries.
+    :param seed: of the random numbers.
+    :param resamples: how many.
+    """
+    picks = [_best(values[:, half]) for half in halves]
+    tuned = np.empty(values.shape[1])
+    for pick, other in zip(picks, reversed(halves), strict=True):
+        tuned[other] = values[pick, other]
+    plain = compare(values[0].tolist(), tuned.tolist(), seed=seed, resamples=resamples)
+    gains = values - values[0]
+    centred = gains - gains.mean(axis=1, keepdims=True)
+    seen = abs(plain.difference) / _error(gains, halves, picks) if plain.difference else 0.0
+    quantile = float(np.quantile(_flipped(centred, halves, seed, resamples), 1 - ALPHA))
+    width = quantile * _error(centred, halves, picks)
+    return replace(
+        plain,
+        low=plain.difference - width,
+        high=plain.difference + width,
+        p=float((1 + (_flipped(gains, halves, seed, resamples) >= seen * (1 - 1e-12)).sum()) / (resamples + 1)),
+        detectable=None if plain.detectable is None else plain.detectable * max(1.0, quantile / _NORMAL),
+    )
+
+
+def _error(gains: Floats, halves: Halves, picks: Sequence[int]) -> float:
+    """Standard error of the mean gain where each half's pick is judged by the other."""
+    judged = (gains[pick, other] for pick, other in zip(picks, reversed(halves), strict=True))
+    return math.sqrt(sum(float((of_half**2).sum()) for of_half in judged)) / len(gains[0])
+
+
+def _flipped(gains: Floats, halves: Halves, seed: int, resamples: int) -> Floats:
+    """Sizes of gains in standard errors, with the signs of queries flipped by chance before choosing and judging."""
+    rng, found = np.random.default_rng([seed, 4]), list[Floats]()
+    squares = [(gains[:, half] ** 2).sum(axis=1) for half in halves]
+    for start in range(0, resamples, _BLOCK):
+        size = min(_BLOCK, resamples - start)
+        one, two = (
+            (rng.integers(0, 2, (size, len(half)), dtype=np.int8) * np.float64(2) - 1) @ gains[:, half].T
+            for half in halves
+        )
+        rows, of_one, of_two = np.arange(size), one.argmax(axis=1), two.argmax(axis=1)
+        error = np.sqrt(squares[1][of_one] + squares[0][of_two])
+        total = np.abs(two[rows, of_one] + one[rows, of_two])
+        found.append(np.divide(total, error, out=np.zeros(size), where=error > 0))
+    return np.concatenate(found)
 
 
 def _values(

@@ -1,6 +1,8 @@
 """``python -m benchmarks run``: what it prints, writes and returns."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,18 @@ def test_tables(written, tmp_path, capsys):
     assert "Rows that share a letter cannot be told apart" in printed
     assert "pass" in printed
     assert f"written to {tmp_path / 'run'}" in printed
+
+
+def test_a_run_needs_none_of_the_peers_packages(written, tmp_path):
+    """Nor those of stores that it does not use: they are looked for where they are asked for."""
+    absent = ["chromadb", "qdrant_client", "langchain_core", "bm25s", "chonkie", "psutil", "sentence_transformers"]
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(sys.argv[1].split(',')))\n"
+        "from benchmarks.__main__ import main; raise SystemExit(main(sys.argv[2:]))"
+    )
+    words = [",".join(absent), "run", written(), "--out", str(tmp_path / "run")]
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_json(written, tmp_path, capsys):

@@ -8,6 +8,7 @@ from retriever import Document
 from retriever.errors import ConfigurationError, InvalidInput, MissingExtra
 from retriever.evaluation import MEASURES, Judgements, Span, evaluate, measure, tune
 from retriever.evaluation.statistics import holm
+from retriever.manifest import SearchDefaults
 
 
 @pytest.fixture
@@ -36,6 +37,20 @@ def test_the_legs_beside_their_fusion(judged):
     assert [v.adjusted for v in result.versus] == holm([v.comparison.p for v in result.versus])
     assert result.best.means["nDCG@10"] == max(way.means["nDCG@10"] for way in result.ways)
     assert result == evaluate(retriever, judgements)
+
+
+def test_a_tuned_depth_is_measured_as_it_is_searched(judged):
+    retriever, judgements = judged
+    retriever.set_search_defaults(
+        SearchDefaults(
+            keyword_weight=0.5, fusion="relative", depth=10, measure="MAP", queries=40, gain=1, low=1, high=1
+        )
+    )
+    result = evaluate(retriever, judgements)
+    assert result.setting.depth == 10
+    for query, text in judgements.queries.items():
+        hits = retriever.search(text, 10)
+        assert result.ways[-1].run[query][:10] == [(hit.document_id, hit.score) for hit in hits]
 
 
 def test_one_leg_alone_and_a_reranker(judged, longest):

@@ -1,9 +1,13 @@
 """``retriever evaluate`` and ``retriever tune``, as a person runs them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import pytrec_eval
+
+from retriever.cli import show_evaluation
+from retriever.evaluation import compare
 
 
 @pytest.fixture
@@ -85,6 +89,8 @@ def test_evaluate_with_settings_of_a_search(run_cli, index, files):
         (("--queries", "nowhere.jsonl"), "nowhere.jsonl cannot be read"),
         (("--run-file", "no/folder/out.trec"), "there is no folder"),
         (("--per-query", "."), "it is a folder"),
+        (("--per-query", "x" * 300), "cannot be written: "),
+        (("--run-file", "/proc/out.trec"), "/proc/out.trec cannot be written: "),
         (("--filter", "{"), "--filter is not JSON"),
     ],
 )
@@ -131,3 +137,22 @@ def test_tune_used_wrongly(run_cli, index, files):
     assert run_cli("tune", "-s", index, *files, "--reset")[0] == 2
     code, _, error = run_cli("tune", "-s", index, *files, "--measure", "P@5")
     assert (code, "unknown measure 'P@5'" in error) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("differences", "words"),
+    [
+        ([0.9, 0.95, 1.0, 0.85, 0.9], "So few questions cannot tell anything: at least 6."),
+        ([0.0] * 40, "The questions do not differ enough to tell."),
+        ([0.37, -0.37, 0.63, -0.63, 0.1, 0.2, -0.3] * 4, "28 questions show a difference of 0.232 in 4 of 5 cases."),
+        ([0.5, -0.5, 0.5, 0.0] * 10, "in 4 of 5 cases; one of 0.125 takes about "),
+    ],
+)
+def test_how_much_it_would_take(differences, words):
+    found = compare([0.0] * len(differences), differences)
+    assert words in show_evaluation._enough(found)
+
+
+def test_the_detectable_difference_takes_as_many_questions_as_show_it():
+    found = compare([0.0] * 40, [0.5, -0.5, 0.5, 0.0] * 10)
+    assert show_evaluation._enough(replace(found, difference=1.001 * found.detectable)).endswith("takes about 40.")

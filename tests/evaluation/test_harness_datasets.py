@@ -5,6 +5,7 @@ import threading
 import zipfile
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import ir_datasets
@@ -205,3 +206,17 @@ def test_a_set_of_ir_datasets(tmp_path):
     assert dataset.judgements.grades == {"q2": {"errors": 1}, "q6": {"noise": 0}}
     with pytest.raises(ConfigurationError, match="ir_datasets has no nothing-of-the-kind here"):
         read(tmp_path, ir_datasets="nothing-of-the-kind")
+
+
+def test_an_address_that_is_none(tmp_path):
+    with pytest.raises(ConfigurationError, match="unknown url type"):
+        read(tmp_path, url="example.org/set.zip", sha256="0" * 64)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_handbook_fits_together(tmp_path, language):
+    folder = Path(__file__).parents[2] / "benchmarks" / "sets" / "handbook" / language
+    dataset = read(tmp_path, path=str(folder))
+    assert dataset.notes == ()
+    assert all(dataset.judgements.relevant(query) for query in dataset.judgements.queries)
+    assert all(document.text.strip() for document in dataset.documents)

@@ -6,8 +6,10 @@ from harness_sets import GRID, write_scenario
 
 from benchmarks.__main__ import main
 from retriever.evaluation.harness.progress import Progress
+from retriever.evaluation.harness.records import read_run_folder
 from retriever.evaluation.harness.running import run_scenario
 from retriever.evaluation.harness.steps import Workspace
+from retriever.evaluation.harness.summary import summarise
 from retriever.evaluation.harness.verifying import verify_run
 from retriever.evaluation.harness.writing import file_hashes
 
@@ -114,6 +116,31 @@ def test_judgements_that_were_changed_are_noticed(copy):
     path.write_text(path.read_text("utf-8").replace('"errors", "grade": 2', '"keys", "grade": 2'), "utf-8")
     seal(copy)
     assert "query q2: nDCG@10 is" in "\n".join(verify_run(copy))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda m: m.update(measure="MAP"), "manifest.measure is 'MAP'"),
+        (lambda m: m.update(seed=4), "manifest.seed is 4"),
+        (lambda m: m["datasets"][0].update(queries=60), "manifest: office.queries is 60"),
+        (lambda m: m["datasets"][0]["checksums"].update(qrels="0" * 64), "manifest: office.checksums.qrels is '0000"),
+    ],
+)
+def test_what_the_manifest_repeats_is_compared(copy, change, named):
+    change_json(copy / "manifest.json", change)
+    assert named in "\n".join(verify_run(copy))
+
+
+def test_a_configuration_that_was_dropped_is_missed(copy):
+    folder = read_run_folder(copy)
+    kept = folder.measured[1:]
+    facts = {(row.dataset, row.configuration): (row.chunks, row.notes) for row in folder.summary.rows}
+    again = summarise(folder.scenario, folder.configurations, {key: folder.records(*key) for key in kept}, facts)
+    (copy / "summary.json").write_text(again.model_dump_json(), "utf-8")
+    seal(copy)
+    dataset, name = folder.measured[0]
+    assert verify_run(copy) == [f"records/{dataset}/{name}.jsonl is of no row of the summary"]
 
 
 @pytest.mark.parametrize("name", ["scenario.toml", "left-out.json", "qrels/office.txt", "queries/office.jsonl"])

@@ -47,6 +47,16 @@ def test_a_first_line_that_is_a_judgement_is_no_header(files):
     assert read_judgements(*files(QUERIES, "q1\ta\t1\n")).grades == {"q1": {"a": 1}}
 
 
+@pytest.mark.parametrize("grade", ["+1", "1.5"])
+def test_a_first_line_with_another_number_is_no_header_either(files, grade):
+    paths = files(QUERIES, f"q1\ta\t{grade}\n2\tb\t1\n")
+    if grade == "+1":
+        assert read_judgements(*paths).grades["q1"] == {"a": 1}
+    else:
+        with pytest.raises(InvalidInput, match=r"line 1: a grade is a whole number, not '1\.5'"):
+            read_judgements(*paths)
+
+
 def test_queries_as_tsv_with_a_byte_order_mark(files):
     judged = read_judgements(*files("\ufeffq1\thow is\tit?\n", "q1\ta\t1\n", ("queries.tsv", "qrels.tsv")))
     assert judged.queries == {"q1": "how is\tit?"}
@@ -82,6 +92,11 @@ def test_judged_queries_without_a_text_are_named(files):
         (QUERIES, '{"query": "q1", "document": "a", "start": 4}\n', r"line 1: end is a whole number, not None"),
         (QUERIES, '{"query": "q1", "document": "a", "grade": 1.5}\n', r"line 1: a grade is a whole number, not 1\.5"),
         (QUERIES, "{broken\n", r"line 1: not JSON"),
+        (QUERIES, "q1\t \t1\n", r"line 1: the id of the document is blank"),
+        (QUERIES, "\ta\t1\n", r"line 1: the id of the query is blank"),
+        (QUERIES, "q1\ta\t1000000000000\n", r"line 1: grade 1000000000000 is beyond what trec_eval can hold"),
+        (QUERIES, '{"query": "q1", "document": "\\ud800"}\n', r"line 1: '\\ud800' holds a lone surrogate"),
+        ('{"_id": "q1", "text": "\\ud800"}\n', "q1\ta\t1\n", r"line 1: '\\ud800' holds a lone surrogate"),
         (QUERIES, "", r"holds no judgement"),
         (QUERIES, "other\ta\t1\n", r"no query of .* is judged in .*: ids of queries there are like 'q1', '2', 'q3'"),
         ('{"_id": "q1", "text": " "}\n', "q1\ta\t1\n", r"queries\.jsonl, line 1: a query is"),

@@ -33,6 +33,14 @@ def test_a_full_id_goes_before_a_short_one():
     assert match_documents(judged("a"), ["a", "source::a"]).judgements.grades == {"q": {"a": 1}}
 
 
+def test_two_names_of_one_document_agree_or_are_refused():
+    same = Judgements({"q": "?"}, {"q": {"a": 1, "s::a": 1}})
+    assert match_documents(same, ["s::a"]).judgements.grades == {"q": {"s::a": 1}}
+    for grades in ({"a": 1, "s::a": 0}, {"s::a": 0, "a": 1}):
+        with pytest.raises(InvalidInput, match=r"query 'q': '.*a' is another name of document 's::a', with grade"):
+            match_documents(Judgements({"q": "?"}, {"q": grades}), ["s::a"])
+
+
 def test_what_is_not_there_stays_and_is_named():
     found = match_documents(judged("a", "gone"), ["s::a"])
     assert found.judgements.grades == {"q": {"s::a": 1, "gone": 1}}

@@ -56,6 +56,13 @@ def test_trec_eval_reads_our_order_from_the_files(tmp_path):
     assert values == {"q%201": {"recip_rank": 1.0}}
 
 
+def test_a_byte_order_mark_belongs_to_no_query(tmp_path):
+    (tmp_path / "run").write_text("\ufeffq Q0 a 1 0.5 t\n", encoding="utf-8")
+    assert read_run(tmp_path / "run") == {"q": [("a", 0.5)]}
+    write_run(tmp_path / "own", {"\ufeffq": [("a", 0.5)]}, "t")
+    assert read_run(tmp_path / "own") == {"\ufeffq": [("a", 0.5)]}
+
+
 def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(InvalidInput, match="document 'a' is in the run twice"):
         write_run(tmp_path / "run", {"q": [("a", 2.0), ("a", 1.0)]}, "t")

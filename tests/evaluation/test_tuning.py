@@ -9,7 +9,8 @@ from retriever import ChunkerConfig, Document, Retriever
 from retriever.embedding.hashed import HashedEmbedding
 from retriever.errors import InvalidInput, ManifestUnreadable
 from retriever.evaluation import Judgements, evaluate, tune
-from retriever.evaluation.tuning import split
+from retriever.evaluation.statistics import compare
+from retriever.evaluation.tuning import held_out, split
 from retriever.manifest import SCHEMA_VERSION, SearchDefaults, parse_manifest
 from retriever.memory import MemoryStore
 from retriever.registry import register
@@ -126,6 +127,38 @@ def test_noise_is_seldom_called_a_gain(meaningless):
             flattering += found.optimistic > max(0.0, found.held_out.difference)
     assert flattering >= 9
     assert saved <= 3  # one in forty is expected; more than 3 of 12 has a chance of 1 in 5,000
+
+
+@pytest.mark.parametrize("kind", ["two opposite directions", "twenty of chance"])
+def test_where_no_setting_gains_one_in_twenty_is_called_certain(kind):
+    """Chance that both halves share is not counted twice, as a test that takes the choice for granted would do."""
+    rng, naive, certain, missed = np.random.default_rng(1), 0, 0, 0
+    for seed in range(600):
+        if kind == "twenty of chance":
+            gains = rng.normal(size=(20, 60))
+        else:
+            gains = np.linspace(-1, 1, 21)[:, None] * rng.normal(size=60) * (rng.random(60) < 0.5)
+        values, halves = np.vstack([np.zeros(60), gains]), split(60, seed)
+        found = held_out(values, halves, seed, resamples=600)
+        tuned = np.empty(60)
+        for half, other in zip(halves, halves[::-1], strict=True):
+            tuned[other] = values[values[:, half].mean(axis=1).argmax(), other]
+        plain = compare(values[0], tuned, seed=seed, resamples=600)
+        assert (found.difference, found.wins) == (plain.difference, plain.wins)
+        naive, certain = naive + plain.certain, certain + found.certain
+        missed += not found.low <= 0 <= found.high
+    assert certain <= 42  # 7 %: 5 % is expected, and three standard errors are 2.7 %
+    assert missed <= 48
+    assert naive > certain + 10
+
+
+def test_a_real_gain_is_found_with_its_size():
+    rng, found = np.random.default_rng(2), []
+    for seed in range(200):
+        gains = np.linspace(-1, 1, 21)[:, None] * (0.06 + 0.3 * rng.normal(size=300) * (rng.random(300) < 0.5))
+        found.append(held_out(np.vstack([np.zeros(300), gains]), split(300, seed), seed, resamples=600))
+    assert np.mean([one.certain and one.low > 0 for one in found]) > 0.95
+    assert np.mean([one.low <= 0.06 <= one.high for one in found]) > 0.9
 
 
 def test_dry_runs_and_the_same_seed(meaningless):

@@ -15,7 +15,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from retriever.embedding import EmbeddingFunction, TruncationWarning
-from retriever.errors import StoreError
+from retriever.embedding.models import model_folder, weights_digest
+from retriever.errors import ConfigurationError, StoreError
 from retriever.evaluation.answering import HITS, Answers, Setting, answer, document_run, rerank
 from retriever.evaluation.harness.configurations import Configuration
 from retriever.evaluation.harness.datasets import Dataset
@@ -29,6 +30,8 @@ from retriever.evaluation.spans import span_measures
 from retriever.evaluation.waterfall import explain_failures
 from retriever.fusion import Fused, keyword_weight
 from retriever.report import IndexReport
+from retriever.reranking import resolve_reranker
+from retriever.reranking.sentence_transformers import CrossEncoderReranker, LateInteractionReranker
 from retriever.retriever import Retriever
 from retriever.types import Document
 
@@ -213,6 +216,20 @@ class Asked:
                 before[doing] = done
 
             yield update
+
+
+def reranker_digest(name: str) -> str | None:
+    """What a reranker's files hold: another model may stand under the same name.
+
+    :param name: as a scenario has it.
+    :return: None where it is not made of files, or they cannot be had.
+    """
+    try:
+        reranker = resolve_reranker(name)
+        is_model = isinstance(reranker, (CrossEncoderReranker, LateInteractionReranker))
+        return weights_digest(model_folder(reranker.name.partition(":")[2])) if is_model else None
+    except ConfigurationError:  # whoever asks it says so
+        return None
 
 
 def losses_unexplained(dataset: Dataset, run: Mapping[str, Sequence[Scored]]) -> dict[str, Loss]:

@@ -72,7 +72,7 @@ def _beir_folder(spec: DatasetSpec, folder: Path, cache: Path, progress: Progres
             place = expand(spec.path, folder)
             if (place / "corpus.jsonl").is_file():
                 return place
-            reason = f"{place} holds no corpus.jsonl"
+            reason = f"{spec.path} holds no corpus.jsonl"
         except ConfigurationError as error:
             reason = str(error)
     if spec.url is None or spec.sha256 is None:
@@ -103,9 +103,10 @@ def _document(line: str, where: str) -> Document:
 
 def _own(spec: DatasetSpec, folder: Path) -> tuple[list[Document], Judgements, list[str]]:
     """A user's files. Ids are paths relative to the folder, as the search shows them behind the source's name."""
-    places = [expand(text or "", folder) for text in (spec.folder, spec.queries, spec.qrels)]
-    if missing := [str(place) for place in places if not place.exists()]:
-        raise ConfigurationError(f"there is nothing at {', '.join(missing)}")
+    given = [text or "" for text in (spec.folder, spec.queries, spec.qrels)]
+    places = [expand(text, folder) for text in given]
+    if missing := [text for text, place in zip(given, places, strict=True) if not place.exists()]:
+        raise ConfigurationError(f"there is nothing at {', '.join(missing)}")  # a run may be shown to others
     documents, notes = [], []
     for outcome in load(places[0]):
         if isinstance(outcome, Unloaded):
@@ -160,14 +161,19 @@ def _examples(names: Iterable[str]) -> str:
 
 def _checksums(documents: list[Document], judgements: Judgements) -> Checksums:
     """Of what is used, whatever file it came from: lines of JSON."""
+    corpus = _hash([document.id, document.text, dict(document.metadata)] for document in documents)
+    queries, qrels = judgement_hashes(judgements)
+    return Checksums(corpus=corpus, queries=queries, qrels=qrels)
+
+
+def judgement_hashes(judgements: Judgements) -> tuple[str, str]:
+    """Checksums of the queries and of what they should find.
+
+    :param judgements: of a dataset.
+    """
     spans = {query: [(s.document, s.start, s.end) for s in found] for query, found in judgements.spans.items()}
-    return Checksums(
-        corpus=_hash([document.id, document.text, dict(document.metadata)] for document in documents),
-        queries=_hash(judgements.queries.items()),
-        qrels=_hash(
-            [query, sorted(grades.items()), spans.get(query, [])] for query, grades in judgements.grades.items()
-        ),
-    )
+    rows = ([query, sorted(grades.items()), spans.get(query, [])] for query, grades in judgements.grades.items())
+    return _hash(judgements.queries.items()), _hash(rows)
 
 
 def _hash(rows: Iterable[Any]) -> str:

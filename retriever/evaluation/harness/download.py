@@ -42,7 +42,7 @@ def fetched(url: str, sha256: str, cache: Path, progress: Progress) -> Path:
             with zipfile.ZipFile(archive) as packed:
                 packed.extractall(unpacked)
             unpacked.replace(target)
-        except (OSError, HTTPException, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, HTTPException, zipfile.BadZipFile) as error:
             reason = getattr(error, "reason", error)
             raise ConfigurationError(
                 f"{url} cannot be fetched: {reason}; give path= of a copy on this machine"

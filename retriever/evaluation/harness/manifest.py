@@ -19,6 +19,7 @@ PACKAGES = (
     *("qdrant-edge-py", "qdrant-client", "chromadb", "tantivy"),
     *("sentence-transformers", "transformers", "tokenizers", "torch", "openvino", "onnxruntime", "model2vec", "gensim"),
     *("langchain-core", "langchain-chroma", "langchain-qdrant", "langchain-text-splitters", "bm25s", "chonkie"),
+    *("langchain-classic", "langchain-community", "rank-bm25"),
 )
 """Distributions that figures depend on."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from retriever.embedding import EmbeddingFunction
+from retriever.errors import RetrieverError
 from retriever.evaluation.answering import HITS
 from retriever.evaluation.harness.answers import Answered, losses_unexplained
 from retriever.evaluation.harness.configurations import Configuration
@@ -16,9 +17,25 @@ from retriever.evaluation.harness.datasets import Dataset
 from retriever.evaluation.harness.passages import passages
 from retriever.evaluation.harness.progress import Progress
 from retriever.evaluation.runs import Scored, best_documents
-from retriever.evaluation.systems import Passage, System, find_system
+from retriever.evaluation.systems import Passage, System, Unavailable, find_splitter, find_system
 from retriever.searching import DEPTH
 from retriever.types import FloatVector, Mode
+
+
+@contextmanager
+def failures_named(name: str) -> Iterator[None]:
+    """Other people's systems raise what they like: one that fails is left out, and the run goes on.
+
+    :param name: of the system.
+    :raises Unavailable: for whatever was raised in the block, but for our own errors.
+    """
+    try:
+        yield
+    except RetrieverError:
+        raise
+    except Exception as error:
+        lines = str(error).splitlines() or [""]
+        raise Unavailable(name, f"it failed: {type(error).__name__}: {lines[0][:200]}".rstrip(": ")) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +62,10 @@ class AskedPeer:
         """
         run: dict[str, list[Scored]] = {}
         queries = self.dataset.judgements.queries
-        with self.progress.task(f"{self.dataset.name}: asking {self.system.name}", len(queries)) as advance:
+        with (
+            failures_named(configuration.store),
+            self.progress.task(f"{self.dataset.name}: asking {self.system.name}", len(queries)) as advance,
+        ):
             for query, text in queries.items():
                 run[query] = self._asked(query, text, configuration.search.mode)
                 advance(1)
@@ -78,9 +98,9 @@ def asked_peer(
     queries = dataset.judgements.queries
     with (
         TemporaryDirectory(prefix="retriever-benchmark-", dir=parent, ignore_cleanup_errors=True) as folder,
-        _system(group[0].store, Path(folder)) as system,
+        _opened(group[0].store, Path(folder)) as system,
     ):
-        with progress.task(f"{dataset.name}: {system.name} is filled"):
+        with failures_named(group[0].store), progress.task(f"{dataset.name}: {system.name} is filled"):
             vectors = embedding.embed_documents([p.text for p in cut], warn=False) if wants_vectors else None
             system.ingest(cut, vectors)
             system.settle()
@@ -99,5 +119,22 @@ def peer_class(name: str) -> type[System]:
     return find_system(name.partition("@")[0])
 
 
-def _system(name: str, folder: Path) -> System:
-    return peer_class(name)(folder, name.partition("@")[2] or None)
+def peer_classes(configuration: Configuration) -> list[type]:
+    """What of others a configuration is measured with.
+
+    :param configuration: any.
+    :raises ConfigurationError: where its chunker is none that is known.
+    """
+    splitter = [find_splitter(configuration.chunker.peer)] if configuration.chunker.peer else []
+    return [*splitter, *([peer_class(configuration.store)] if configuration.is_peer else [])]
+
+
+@contextmanager
+def _opened(name: str, folder: Path) -> Iterator[System]:
+    with failures_named(name):
+        system = peer_class(name)(folder, name.partition("@")[2] or None)
+    try:
+        yield system
+    finally:
+        with failures_named(name):
+            system.close()

@@ -14,16 +14,16 @@ from typing import Any
 
 from retriever.embedding import EmbeddingFunction, resolve_embedding
 from retriever.errors import ConfigurationError, RetrieverError, StoreUnavailable
-from retriever.evaluation.harness.answers import Answered, asked_index
+from retriever.evaluation.harness.answers import Answered, asked_index, reranker_digest
 from retriever.evaluation.harness.configurations import Configuration, configurations
 from retriever.evaluation.harness.datasets import Dataset, read_dataset
 from retriever.evaluation.harness.manifest import machine_load, package_versions
-from retriever.evaluation.harness.peers import asked_peer, peer_class
+from retriever.evaluation.harness.peers import asked_peer, peer_class, peer_classes
 from retriever.evaluation.harness.places import check_place
 from retriever.evaluation.harness.progress import Progress
 from retriever.evaluation.harness.records import LeftOut, RunFolder, SpeedRecord, Times, read_run_folder
 from retriever.evaluation.harness.scenario import Scenario, read_scenario
-from retriever.evaluation.harness.steps import Workspace, code_hash
+from retriever.evaluation.harness.steps import Workspace, code_hash, plug_in_hash
 from retriever.evaluation.harness.timing import measure_speed, timed_configurations
 from retriever.evaluation.harness.writing import Findings, check_out, write_run_folder
 
@@ -74,11 +74,12 @@ class Running:
     progress: Progress
     left_out: list[LeftOut] = field(default_factory=list)
     _embeddings: dict[str, EmbeddingFunction] = field(default_factory=dict)
+    _rerankers: dict[str, str | None] = field(default_factory=dict)
     _times: list[dict[str, Any]] = field(default_factory=list)
 
     def findings(self) -> Findings:
         """Measure everything that can be measured here."""
-        grid = self._here(self._grid())
+        grid = self._grid()
         datasets = list(self._datasets())
         found = {
             (dataset.name, configuration): answered
@@ -126,32 +127,33 @@ class Running:
         )
 
     def _grid(self) -> list[Configuration]:
-        return configurations(self.scenario.grid, {name: peer_class(name).legs for name in self.scenario.peers})
+        """Of the stores whose server answers and the embedding functions that can be had.
 
-    @cached_property
-    def _unreachable(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for store in self.scenario.grid.stores:
-            try:
-                check_place(store)
-            except StoreUnavailable as error:
-                found[store] = str(error)
-        return found
+        What depends on no embedding function is measured with the first of those.
+        """
+        peers = {name: peer_class(name).legs for name in self.scenario.peers}
+        stores = tuple(store for store in self.scenario.grid.stores if self._answers(store))
+        embeddings = tuple(name for name in self.scenario.grid.embeddings if self._resolved(name))
+        here = self.scenario.grid.model_copy(update={"stores": stores, "embeddings": embeddings})
+        return configurations(here, peers)
 
-    def _here(self, grid: Sequence[Configuration]) -> list[Configuration]:
-        """Those whose server answers and whose embedding function can be had."""
-        for store, reason in self._unreachable.items():
-            self._leave_out(f"the store {store}", reason)
-        missing = set()
-        for name in self.scenario.grid.embeddings:
-            try:
-                self._embeddings[name] = resolve_embedding(name)
-                self._embeddings[name].fingerprint  # noqa: B018 - loads what it names
-            except ConfigurationError as error:
-                self._embeddings.pop(name, None)
-                self._leave_out(f"the embedding function {name}", str(error))
-                missing.add(name)
-        return [c for c in grid if c.embedding not in missing and c.store not in self._unreachable]
+    def _answers(self, store: str) -> bool:
+        try:
+            check_place(store)
+        except StoreUnavailable as error:
+            self._leave_out(f"the store {store}", str(error))
+            return False
+        return True
+
+    def _resolved(self, name: str) -> bool:
+        try:
+            function = resolve_embedding(name)
+            function.fingerprint  # noqa: B018 - loads what it names
+        except ConfigurationError as error:
+            self._leave_out(f"the embedding function {name}", str(error))
+            return False
+        self._embeddings[name] = function
+        return True
 
     def _datasets(self) -> Iterator[Dataset]:
         for spec in self.scenario.datasets:
@@ -207,15 +209,26 @@ class Running:
         """All that answers are made from."""
         return {
             "code": self._code,
-            "packages": package_versions(),
+            "peers": [plug_in_hash(cls) for cls in peer_classes(configuration)],
+            "packages": self._packages,
             "dataset": [dataset.checksums.model_dump(), dataset.spec.language],
             "model": self._embeddings[configuration.embedding].fingerprint,
+            "reranker": self._reranker(configuration.search.rerank),
             "configuration": configuration.inputs,
         }
 
     @cached_property
+    def _packages(self) -> dict[str, str]:
+        return package_versions()
+
+    @cached_property
     def _code(self) -> str:
         return code_hash()
+
+    def _reranker(self, name: str | None) -> str | None:
+        if name is not None and name not in self._rerankers:
+            self._rerankers[name] = reranker_digest(name)
+        return None if name is None else self._rerankers[name]
 
     def _leave_out(self, what: str, reason: str) -> None:
         if all(what != left.what for left in self.left_out):

@@ -276,7 +276,10 @@ def expand(text: str, folder: Path) -> Path:
         raise ConfigurationError(f"{text}: the variable {error.args[0]} is not set") from None
     except ValueError:
         raise ConfigurationError(f"{text}: variables are written ${{NAME}}, a dollar sign $$") from None
-    return folder / Path(filled).expanduser()
+    try:
+        return folder / Path(filled).expanduser()
+    except RuntimeError as error:
+        raise ConfigurationError(f"{text}: {error}") from error
 
 
 def _problem(detail: Mapping[str, Any]) -> str:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import inspect
 import json
 import os
 import shutil
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -91,7 +93,7 @@ class Workspace:
         try:
             kept = json.loads(gzip.decompress(path.read_bytes()))
             result = model.model_validate(kept["result"])
-        except (OSError, EOFError, ValueError, KeyError, ValidationError):
+        except (OSError, EOFError, zlib.error, ValueError, KeyError, ValidationError):
             return None
         path.touch()
         self.times.append(StepTime(step=step, of=kept["of"], seconds=kept["seconds"], reused=True))
@@ -188,4 +190,15 @@ def code_hash() -> str:
             for path in sorted(Path(folder).rglob("*.py")):
                 digest.update(f"{package}/{path.relative_to(folder).as_posix()}\0".encode())
                 digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def plug_in_hash(cls: type) -> str:
+    """Of the sources of a class that is no part of this package, and of those beside it.
+
+    :param cls: a peer.
+    """
+    digest = hashlib.blake2b(f"{cls.__module__}.{cls.__qualname__}".encode(), digest_size=16)
+    for path in sorted(Path(inspect.getfile(cls)).parent.glob("*.py")):
+        digest.update(f"{path.name}\0".encode() + path.read_bytes())
     return digest.hexdigest()

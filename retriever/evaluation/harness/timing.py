@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from retriever.embedding import EmbeddingFunction
+from retriever.errors import RetrieverError
 from retriever.evaluation.harness.configurations import Configuration
 from retriever.evaluation.harness.datasets import Dataset
 from retriever.evaluation.harness.passages import passages
-from retriever.evaluation.harness.peers import peer_class
+from retriever.evaluation.harness.peers import failures_named, peer_class
 from retriever.evaluation.harness.places import SERVICES
 from retriever.evaluation.harness.progress import Progress
 from retriever.evaluation.harness.records import SpeedRecord
@@ -79,9 +81,10 @@ def measure_speed(
                 _measured, dataset, configuration, cut, vectors, questions, settings, seed, repetition, parent, progress
             )
             yield keep(configuration, repetition, make)
-        except Unavailable as error:
+        except RetrieverError as error:
             missing.add(configuration.id)
-            left_out(f"the speed of {configuration.label} on {dataset.name}", error.reason)
+            reason = error.reason if isinstance(error, Unavailable) else str(error)
+            left_out(f"the speed of {configuration.label} on {dataset.name}", reason)
 
 
 def _measured(
@@ -97,14 +100,14 @@ def _measured(
     progress: Progress,
 ) -> SpeedRecord:
     label = f"{dataset.name}: {configuration.label}, repetition {repetition + 1}"
-    with TemporaryDirectory(prefix="retriever-benchmark-", dir=parent, ignore_cleanup_errors=True) as folder:
-        system = make_system(configuration, Path(folder) / "system", settings)
-        try:
-            with progress.task(label):
-                wanted = vectors if "semantic" in system.legs else None
-                figures = measure_system(system, cut, wanted, questions, settings, seed + repetition)
-        finally:
-            system.close()
+    with (
+        TemporaryDirectory(prefix="retriever-benchmark-", dir=parent, ignore_cleanup_errors=True) as folder,
+        failures_named(configuration.store) if configuration.is_peer else nullcontext(),
+        make_system(configuration, Path(folder) / "system", settings) as system,
+        progress.task(label),
+    ):
+        wanted = vectors if "semantic" in system.legs else None
+        figures = measure_system(system, cut, wanted, questions, settings, seed + repetition)
     return SpeedRecord(dataset=dataset.name, configuration=configuration.id, repetition=repetition, figures=figures)
 
 

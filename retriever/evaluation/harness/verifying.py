@@ -1,4 +1,4 @@
-"""Every number of a run, computed again from what each query found."""
+"""Every number of a run but times, computed again from what each query found."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from retriever.errors import RetrieverError
 from retriever.evaluation.harness.answers import TOP
+from retriever.evaluation.harness.datasets import judgement_hashes
 from retriever.evaluation.harness.records import FOUND, NOTHING_TO_FIND, QueryRecord, RunFolder, read_run_folder
 from retriever.evaluation.harness.summary import summarise
 from retriever.evaluation.harness.writing import file_hashes
@@ -28,7 +29,7 @@ def verify_run(path: Path) -> list[str]:
     """
     try:
         folder = read_run_folder(path)
-        return [*_files(folder), *_records(folder), *_summary(folder)]
+        return [*_files(folder), *_manifest(folder), *_records(folder), *_summary(folder)]
     except RetrieverError as error:
         return [str(error)]
 
@@ -42,6 +43,22 @@ def _files(folder: RunFolder) -> Iterator[str]:
             yield f"{name} was not there when the run ended"
         elif found[name] != recorded[name]:
             yield f"{name} was changed: its checksum is not the one in the manifest"
+
+
+def _manifest(folder: RunFolder) -> Iterator[str]:
+    """What it repeats of the scenario, what it says of the judgements, and that no configuration was dropped."""
+    manifest, scenario = folder.manifest, folder.scenario
+    said = {"name": manifest.name, "measure": manifest.measure, "seed": manifest.seed}
+    yield from _differences("manifest", said, {key: getattr(scenario, key) for key in said})
+    for dataset in manifest.datasets:
+        judgements = folder.judgements(dataset.name)
+        queries, qrels = judgement_hashes(judgements)
+        found = {"queries": len(judgements.queries), "checksums": {"queries": queries, "qrels": qrels}}
+        said = dataset.model_dump(include={"queries": True, "checksums": {"queries", "qrels"}})
+        yield from _differences(f"manifest: {dataset.name}", said, found)
+    there = {(path.parent.name, path.stem) for path in folder.path.glob("records/*/*.jsonl")}
+    for name, configuration in sorted(there - set(folder.measured)):
+        yield f"records/{name}/{configuration}.jsonl is of no row of the summary"
 
 
 def _records(folder: RunFolder) -> Iterator[str]:

@@ -72,14 +72,16 @@ def write_run_folder(out: Path, scenario: Scenario, text: str, findings: Finding
     :param findings: what was found.
     :param times: of the run.
     """
+    out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
-    building = out.with_name(f".{out.name}.{os.getpid()}")
+    building, former = (out.with_name(f".{out.name}.{os.getpid()}{end}") for end in ("", ".old"))
     shutil.rmtree(building, ignore_errors=True)
     try:
         _write_all(building, scenario, text, findings, times)
         if out.exists():
-            shutil.rmtree(out)
+            out.replace(former)  # whole, whenever this ends
         building.replace(out)
+        shutil.rmtree(former, ignore_errors=True)
     finally:
         shutil.rmtree(building, ignore_errors=True)
 

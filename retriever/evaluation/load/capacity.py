@@ -50,7 +50,7 @@ def capacity(
     """Find it.
 
     :param call: makes one request.
-    :param clients: numbers of them to try, ascending.
+    :param clients: numbers of them to try, in ascending order whatever theirs is.
     :param requests: a step, at most.
     :param seconds: a step, at most.
     :param timeout: of a request.
@@ -62,7 +62,7 @@ def capacity(
 
     curve: list[Step] = []
     best: Step | None = None
-    for number in clients:
+    for number in sorted(set(clients)):
         curve.append(step(number))
         if best is not None and curve[-1].latency.achieved < GROWTH * best.latency.achieved:
             break

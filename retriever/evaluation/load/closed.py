@@ -36,6 +36,7 @@ def closed_loop(
     limit = float("inf") if seconds is None else seconds
     noted: list[Request] = []
     numbers = itertools.count()
+    patience = limit if requests is None else min(limit, timeout * -(-requests // clients))
     gate = threading.Barrier(clients, action=lambda: moments.append(time.perf_counter()))
     moments: list[float] = []
 
@@ -44,11 +45,10 @@ def closed_loop(
 
     def ask() -> None:
         gate.wait()
-        while (due := clock()) < limit and (number := next(numbers)) < most:
+        while (due := clock()) < patience and (number := next(numbers)) < most:
             request = Request(due)
             noted.append(request)
             request.send(number, call, clock, timeout)
 
-    patience = limit if requests is None else min(limit, timeout * -(-requests // clients))
     run_threads([threading.Thread(target=ask, daemon=True) for _ in range(clients)], patience + timeout)
     return Samples.of(list(noted))

@@ -44,18 +44,19 @@ def open_loop(
     :param workers: how many requests can be under way at once.
     :param timeout: what takes longer than so many seconds, from when it was due, has failed; also how long the last
         ones are waited for.
-    :return: all that were due; those that did not come back count as failed.
+    :return: all that were due; those that did not come back, or could not be sent in time, count as failed.
     """
     intended = arrival_times(rate, requests=requests, seconds=seconds, seed=seed, kind=arrivals)
     noted = [Request(moment) for moment in intended.tolist()]
     numbers = itertools.count()
+    end = float(intended.max(initial=0.0)) + timeout
     began = time.perf_counter() + _HEAD_START
 
     def clock() -> float:
         return time.perf_counter() - began
 
     def work() -> None:
-        while (number := next(numbers)) < len(noted):
+        while (number := next(numbers)) < len(noted) and clock() < end:  # what is measured next has the system alone
             request = noted[number]
             ahead = request.intended - clock()
             if ahead > 0:
@@ -64,8 +65,7 @@ def open_loop(
                 request.late = -ahead
             request.send(number, call, clock, timeout)
 
-    patience = _HEAD_START + float(intended.max(initial=0.0)) + timeout
-    run_threads([threading.Thread(target=work, daemon=True) for _ in range(workers)], patience)
+    run_threads([threading.Thread(target=work, daemon=True) for _ in range(workers)], _HEAD_START + end)
     return Samples.of(noted)
 
 

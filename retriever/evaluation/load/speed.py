@@ -40,7 +40,7 @@ class LoadSettings(BaseModel):
     :param seconds: of a step of the open loop at most.
     :param capacity_seconds: of a step of the closed loop.
     :param shares: of the capacity, at which the open loop asks.
-    :param clients: of the closed loop, ascending.
+    :param clients: of the closed loop.
     :param filters: shares of the records that a filter lets through.
     :param queries: that recall, filters and stages are measured with, at most.
     :param warm_up: queries that are not counted, before anything else.
@@ -189,7 +189,7 @@ def measure_system(
         call, clients=settings.clients, seconds=settings.capacity_seconds, requests=None, timeout=settings.timeout
     )
     load = []
-    for share in settings.shares if most.rate else ():
+    for share in sorted(settings.shares) if most.rate else ():
         tell(f"open loop at {share:.0%}")
         load += _at(share, most.rate, call, settings, seed)
     generator = _at(max(settings.shares), most.rate, lambda _: None, settings, seed) if load else []
