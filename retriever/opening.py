@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
 from retriever.address import parse_address
+from retriever.chunking import ChunkerConfig
 from retriever.embedding import EmbeddingFunction
 from retriever.errors import ConfigurationError, InvalidInput, ManifestError, StoreNotFound
+from retriever.identity import make_manifest, verify_records
+from retriever.manifest import FieldType, Manifest
 from retriever.planning import check_source
+from retriever.recalibrating import calibrate_attached
 from retriever.registry import find
+from retriever.sparse import SparseFunction
+from retriever.sparse.recorded import with_sparse
 from retriever.stores import Store
 
 PathInput = str | os.PathLike[str]
@@ -51,6 +58,41 @@ def recorded_embedding(store: Store) -> EmbeddingFunction | None:
     :param store: as :func:`resolve_store` gives it.
     """
     return store.recorded_embedding() if isinstance(store, Recording) else None
+
+
+def create_index(
+    store: Store,
+    embedding: EmbeddingFunction | None,
+    chunker: ChunkerConfig | None,
+    language: str | None,
+    filter_fields: Mapping[str, FieldType],
+    sparse: SparseFunction | None,
+    keyword: bool | None,
+) -> Manifest:
+    """Make an index where there is none. What the arguments mean is said at :meth:`retriever.Retriever.open`.
+
+    A collection that is attached to is looked at; where it is refused, what was made is taken back.
+
+    :param store: as :func:`resolve_store` gives it.
+    :param embedding: None where nobody named one.
+    :return: the manifest in force.
+    :raises StoreNotFound: where there is no embedding function.
+    """
+    if embedding is None:
+        raise StoreNotFound(
+            f"there is no index at {store.address}: to make one, say which embedding function to use, for "
+            "example embedding='sentence-transformers/all-MiniLM-L6-v2' (--embedding on the command line)"
+        )
+    manifest = with_sparse(
+        make_manifest(embedding, chunker, language, filter_fields), store, sparse, keyword is not False
+    )
+    store.create(manifest)
+    try:
+        verify_records(store, embedding)
+        return calibrate_attached(store, manifest, embedding)
+    except BaseException:
+        store.destroy()
+        raise
 
 
 def destroy_index(store: PathInput | Store) -> str:

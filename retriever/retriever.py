@@ -16,16 +16,14 @@ from numpy.typing import ArrayLike
 
 from retriever.chunking import ChunkerConfig, make_chunker
 from retriever.embedding import EmbeddingFunction, EmbeddingInput, resolve_embedding
-from retriever.errors import InvalidInput, StoreNotFound
+from retriever.errors import InvalidInput
 from retriever.filters import And, Filter, FilterInput, Reserved, matches, matching, parse_filter
-from retriever.fusion import Method, keyword_weight, sparse_weight
+from retriever.fusion import Method
 from retriever.identity import (
     add_filter_fields,
     check_settings,
-    make_manifest,
     resolve_recorded,
     verify_canaries,
-    verify_records,
 )
 from retriever.indexing import IndexRun, Parts, Progress
 from retriever.info import IndexInfo, describe
@@ -34,9 +32,9 @@ from retriever.loading import Unloaded, load
 from retriever.loading.langchain import LangChainSource, stream
 from retriever.manifest import FieldType, Manifest, SearchDefaults
 from retriever.metadata import check_text
-from retriever.opening import PathInput, recorded_embedding, resolve_store, source_of
+from retriever.opening import PathInput, create_index, recorded_embedding, resolve_store, source_of
 from retriever.planning import check_source
-from retriever.recalibrating import calibrate_attached, recalibrate
+from retriever.recalibrating import recalibrate
 from retriever.report import IndexReport
 from retriever.reranking import RerankInput
 from retriever.searching import (
@@ -49,7 +47,7 @@ from retriever.searching import (
     check_vector,
 )
 from retriever.sparse import SparseFunction, SparseInput, SparseVector, resolve_sparse
-from retriever.sparse.recorded import check_sparse, resolve_recorded_sparse, verify_sparse_canaries, with_sparse
+from retriever.sparse.recorded import check_sparse, resolve_recorded_sparse, verify_sparse_canaries
 from retriever.stores import Store
 from retriever.types import Chunk, Document, Hit, Mode
 from retriever.upserting import UpsertRun
@@ -116,17 +114,8 @@ class Retriever:
             function = None if embedding is None else resolve_embedding(embedding)
             terms = None if sparse is None else resolve_sparse(sparse)
             if manifest is None:
-                if function is None:
-                    function = recorded_embedding(place)
-                if function is None:
-                    raise StoreNotFound(
-                        f"there is no index at {place.address}: to make one, say which embedding function to use, for "
-                        "example embedding='sentence-transformers/all-MiniLM-L6-v2' (--embedding on the command line)"
-                    )
-                manifest = make_manifest(function, chunker, language, filter_fields or {})
-                manifest = with_sparse(manifest, place, terms, keyword is not False)
-                place.create(manifest)
-                manifest = _taken_over(place, manifest, function)
+                function = function or recorded_embedding(place)
+                manifest = create_index(place, function, chunker, language, filter_fields or {}, terms, keyword)
                 opened = cls(place, manifest, function, terms)
                 opened.__dict__ |= {"embedding": function, "sparse": terms}  # just built: nothing to verify
                 return opened
@@ -158,24 +147,12 @@ class Retriever:
     @property
     def search_defaults(self) -> Defaults:
         """What :meth:`search` uses where the caller does not say: what was tuned, else what suits most."""
-        tuned, own = self.manifest.search, self.untuned_defaults
-        if tuned is not None:
-            return own._replace(keyword_weight=tuned.keyword_weight, fusion=tuned.fusion, depth=tuned.depth)
-        return own
+        return Defaults.of(self.manifest)
 
     @property
     def untuned_defaults(self) -> Defaults:
         """What :meth:`search` would use if nothing had been tuned."""
-        manifest = self.manifest
-        unknown = (0.0, 0.0)
-        if manifest.calibration is not None:
-            unknown = manifest.calibration.unknown_rate, manifest.calibration.sparse_unknown_rate
-        has = {"semantic": True, "keyword": manifest.keyword, "sparse": manifest.sparse is not None}
-        legs = tuple(name for name, there in has.items() if there)
-        lexical, part = keyword_weight(unknown[0]), sparse_weight(unknown[1])
-        if not manifest.keyword:
-            lexical *= 2 * part  # what the model cannot read is the semantic leg's
-        return Defaults(lexical, sparse_weight=part, legs=legs)
+        return Defaults.untuned(self.manifest)
 
     @cached_property
     def embedding(self) -> EmbeddingFunction:
@@ -485,13 +462,3 @@ def _ids(given: Sequence[str], what: str) -> list[str]:
     for name in given:
         check_text(name, f"{what}: {name!r}")
     return list(given)
-
-
-def _taken_over(store: Store, manifest: Manifest, embedding: EmbeddingFunction) -> Manifest:
-    """The manifest in force. An attached collection is looked at; where it is refused, what was made is taken back."""
-    try:
-        verify_records(store, embedding)
-        return calibrate_attached(store, manifest, embedding)
-    except BaseException:
-        store.destroy()
-        raise

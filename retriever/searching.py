@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypedDict, get_args
 
@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 
 from retriever.errors import InvalidInput
 from retriever.filters import Filter, FilterInput, parse_filter
-from retriever.fusion import Fused, Method, fuse_legs, leg_weights, relative_scores
+from retriever.fusion import Fused, Method, fuse_legs, keyword_weight, leg_weights, relative_scores, sparse_weight
 from retriever.keyword.analyser import Analyser
+from retriever.manifest import Manifest
 from retriever.metadata import check_text
 from retriever.mmr import maximal_marginal_relevance
 from retriever.reranking import Reranker, RerankInput, resolve_reranker
@@ -60,6 +61,31 @@ class Defaults(NamedTuple):
     depth: int = DEPTH
     sparse_weight: float = 0.5
     legs: tuple[str, ...] = LEGS
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Defaults:
+        """What was tuned, else what suits most.
+
+        :param manifest: of the index.
+        """
+        own, tuned = cls.untuned(manifest), manifest.search
+        if tuned is None:
+            return own
+        return own._replace(keyword_weight=tuned.keyword_weight, fusion=tuned.fusion, depth=tuned.depth)
+
+    @classmethod
+    def untuned(cls, manifest: Manifest) -> Defaults:
+        """What suits most indexes, by how much of the corpus the models can read.
+
+        :param manifest: of the index.
+        """
+        calibration = manifest.calibration
+        dense, sparse = (calibration.unknown_rate, calibration.sparse_unknown_rate) if calibration else (0.0, 0.0)
+        has = {"semantic": True, "keyword": manifest.keyword, "sparse": manifest.sparse is not None}
+        lexical, part = keyword_weight(dense), sparse_weight(sparse)
+        if not manifest.keyword:
+            lexical *= 2 * part  # what the model cannot read is the semantic leg's
+        return cls(lexical, sparse_weight=part, legs=tuple(leg for leg, there in has.items() if there))
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +294,7 @@ class Searcher:
                 sparse=sparse if "sparse" in options.searched else None,
             )
         )
-        rankings = _rankings(legs, options)
+        rankings = rankings_of(legs, options.searched)
         ranked = _rank(rankings, options)
         cosines = dict(legs.semantic)
         if options.min_cosine is not None and vector is not None:
@@ -324,16 +350,31 @@ class Searcher:
         return [ranked[i] for i in maximal_marginal_relevance(np.array(relevance), matrix, balance)]
 
 
-def _rankings(legs: Legs, options: SearchOptions) -> dict[str, Sequence[Candidate]]:
-    """The legs that were asked; where they weigh the same, going by terms comes first."""
+def rankings_of(legs: Legs, searched: Collection[str], depth: int | None = None) -> dict[str, Sequence[Candidate]]:
+    """The legs that were asked; where they weigh the same, going by terms comes first.
+
+    :param legs: what was found.
+    :param searched: names of those that were asked.
+    :param depth: how many candidates of each count; all by default.
+    """
     found = {"keyword": legs.keyword, "sparse": legs.sparse, "semantic": legs.semantic}
-    return {name: ranking for name, ranking in found.items() if name in options.searched}
+    return {name: ranking[:depth] for name, ranking in found.items() if name in searched}
+
+
+def weights_of(rankings: Mapping[str, Sequence[Candidate]], lexical: float, sparse: float) -> dict[str, float]:
+    """What each leg of one query weighs.
+
+    :param rankings: of the legs that were asked.
+    :param lexical: share of keyword and sparse leg together, from 0 to 1.
+    :param sparse: the sparse leg's part of that; where one of the two finds nothing, the other has all of it.
+    """
+    return leg_weights(lexical, _sparse_part(rankings, sparse))
 
 
 def _rank(rankings: Mapping[str, Sequence[Candidate]], options: SearchOptions) -> list[Fused]:
     if options.mode != "hybrid":
         return [Fused(*candidate) for candidate in rankings[options.mode]]
-    weights = leg_weights(options.keyword_weight, _sparse_part(rankings, options.sparse_weight))
+    weights = weights_of(rankings, options.keyword_weight, options.sparse_weight)
     return fuse_legs(rankings, weights, method=options.fusion)
 
 
