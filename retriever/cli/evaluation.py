@@ -25,7 +25,8 @@ def evaluate(
     queries: QueriesOption,
     qrels: QrelsOption,
     mode: Annotated[
-        Literal["hybrid", "semantic", "keyword"], typer.Option("--mode", "-m", help="hybrid shows both legs beside it.")
+        Literal["hybrid", "semantic", "keyword", "sparse"],
+        typer.Option("--mode", "-m", help="hybrid shows each leg of the index beside it."),
     ] = "hybrid",
     k: Annotated[int, typer.Option("-k", min=1, help="Among so many documents the answer has to be.")] = 10,
     filter_json: FilterOption = None,
@@ -35,6 +36,9 @@ def evaluate(
     ] = None,
     keyword_weight: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of the keyword leg. Default: as search does.")
+    ] = None,
+    sparse_weight: Annotated[
+        float | None, typer.Option(min=0, max=1, help="A learned sparse model's part of that share.")
     ] = None,
     rerank: Annotated[str | None, typer.Option(help="A cross-encoder or KIND:NAME that orders the best anew.")] = None,
     exact: Annotated[
@@ -70,6 +74,7 @@ def evaluate(
             depth=depth,
             fusion=fusion,
             keyword_weight=keyword_weight,
+            sparse_weight=sparse_weight,
             rerank=rerank,
         )
     if run_file is not None:

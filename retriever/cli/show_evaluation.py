@@ -301,7 +301,7 @@ def _show_failures(console: Console, fall: Waterfall) -> None:
 def _ranks_text(ranks: Mapping[str, int]) -> str:
     """``keyword #5 · semantic – (exact #306) · fused #16``."""
     parts: list[str] = []
-    for name in ("keyword", "semantic", "fused"):
+    for name in ("keyword", "sparse", "semantic", "fused"):
         rank, exact = ranks.get(name), ranks.get(f"exact {name}")
         if rank is not None or exact is not None:
             aside = f" (exact #{exact:,})" if exact is not None and exact != rank else ""
@@ -325,7 +325,9 @@ def _failure_facts(failure: Failure) -> dict[str, Any]:
 def _setting_text(setting: Setting) -> str:
     if setting.mode != "hybrid":
         return f"{setting.mode} alone, {setting.depth} candidates"
-    return f"hybrid: {setting.fusion}, keyword weight {setting.keyword_weight:.2f}, {setting.depth} candidates a leg"
+    part = f", sparse weight {setting.sparse_weight:.2f}" if "sparse" in setting.legs else ""
+    weights = f"keyword weight {setting.keyword_weight:.2f}{part}"
+    return f"hybrid: {setting.fusion}, {weights}, {setting.depth} candidates a leg"
 
 
 def _cells(setting: Setting) -> tuple[str, str, str]:

@@ -12,13 +12,22 @@ from itertools import islice
 from retriever.errors import InvalidInput
 from retriever.evaluation.judgements import Span
 from retriever.evaluation.runs import Run, Scored, best_documents
-from retriever.filters import FilterInput, parse_filter
-from retriever.fusion import Fused, Method, fuse
+from retriever.filters import FilterInput
+from retriever.fusion import Fused, Method, fuse_legs
 from retriever.keyword.analyser import Analyser
 from retriever.reranking import RerankInput, resolve_reranker
 from retriever.retriever import Retriever
-from retriever.searching import DEPTH, RERANK_DEPTH, asked, check_query
-from retriever.stores import Legs, Query, Store
+from retriever.searching import (
+    DEPTH,
+    LEGS,
+    RERANK_DEPTH,
+    SearchOptions,
+    asked,
+    check_query,
+    rankings_of,
+    weights_of,
+)
+from retriever.stores import Candidate, Legs, Query, Store
 from retriever.types import Mode
 
 HITS = 100
@@ -48,21 +57,45 @@ class Setting:
     fusion: Method = "relative"
     keyword_weight: float = 0.5
     depth: int = DEPTH
+    sparse_weight: float = 0.0
+    legs: tuple[str, ...] = LEGS
+
+    @classmethod
+    def of(cls, options: SearchOptions) -> Setting:
+        """The setting with which a search would rank.
+
+        :param options: of the search.
+        """
+        fused = (options.fusion, options.keyword_weight, options.depth, options.sparse_weight)
+        return cls(options.mode, *fused, options.legs)
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The legs that it ranks by."""
+        return self.legs if self.mode == "hybrid" else (self.mode,)
+
+    def rankings(self, legs: Legs) -> dict[str, Sequence[Candidate]]:
+        """The candidates that count, by leg.
+
+        :param legs: what was found, at least ``depth`` deep.
+        """
+        return rankings_of(legs, self.searched, self.depth)
 
     def rank(self, legs: Legs) -> list[Fused]:
         """Store keys, best first.
 
         :param legs: what was found, at least ``depth`` deep.
         """
-        semantic, keyword = legs.semantic[: self.depth], legs.keyword[: self.depth]
-        if self.mode == "hybrid":
-            return fuse(semantic, keyword, method=self.fusion, weight=self.keyword_weight)
-        return [Fused(*candidate) for candidate in (semantic if self.mode == "semantic" else keyword)]
+        rankings = self.rankings(legs)
+        if self.mode != "hybrid":
+            return [Fused(*candidate) for candidate in rankings[self.mode]]
+        weights = weights_of(rankings, self.keyword_weight, self.sparse_weight)
+        return fuse_legs(rankings, weights, method=self.fusion)
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What both legs found for each query.
+    """What each leg found for each query.
 
     :param queries: text by id.
     :param legs: candidates by query id; their keys are the store's.
@@ -125,23 +158,28 @@ def answer(
     :param retriever: the index.
     :param queries: text by id.
     :param depth: candidates a leg.
-    :param mode: ``hybrid`` for both legs; with ``keyword`` no model is loaded.
-    :param filter: holds in both legs.
+    :param mode: ``hybrid`` for all legs that the index has; with ``keyword`` no model is loaded.
+    :param filter: holds in all legs.
     :param progress: told how far it is.
-    :raises InvalidInput: for a blank query.
+    :raises InvalidInput: for a blank query, or a leg that the index has not.
     """
-    analyser, condition = Analyser(retriever.manifest.analyser), parse_filter(filter)
+    options = SearchOptions.make(1, {"mode": mode, "depth": depth, "filter": filter}, retriever.search_defaults)
+    analyser = Analyser(retriever.manifest.analyser)
+    sparse_model = retriever.sparse if options.needs_sparse else None
     legs: dict[str, Legs] = {}
     names = list(queries)
     for start in range(0, len(names), _BATCH):
         batch = names[start : start + _BATCH]
         texts = [check_query(queries[name]) for name in batch]
-        vectors = list(retriever.embedding.embed_queries(texts)) if mode != "keyword" else [None] * len(texts)
-        for name, text, vector in zip(batch, texts, vectors, strict=True):
-            terms = analyser.terms(text) if mode != "semantic" else None
-            legs[name] = retriever.store.search(Query(depth, asked(vector), terms, condition))
+        nothing = [None] * len(texts)
+        vectors = list(retriever.embedding.embed_queries(texts)) if options.needs_vector else nothing
+        sparse = nothing if sparse_model is None else sparse_model.encode_queries(texts)
+        for name, text, vector, weights in zip(batch, texts, vectors, sparse, strict=True):
+            terms = analyser.terms(text) if "keyword" in options.searched else None
+            legs[name] = retriever.store.search(Query(depth, asked(vector), terms, options.filter, weights))
         progress("asking", len(legs), len(names))
-    keys = dict.fromkeys(c.key for found in legs.values() for leg in (found.semantic, found.keyword) for c in leg)
+    candidates = (leg for found in legs.values() for leg in rankings_of(found, options.searched).values())
+    keys = dict.fromkeys(candidate.key for leg in candidates for candidate in leg)
     return Answers(queries, legs, depth, read_places(retriever.store, list(keys), progress))
 
 

@@ -1,9 +1,9 @@
-"""How good an index is on judged queries: both legs and their fusion side by side, and where the misses come from."""
+"""How good an index is on judged queries: its legs and their fusion side by side, and where the misses come from."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TypedDict, Unpack, cast
 
@@ -32,6 +32,7 @@ class EvaluateSettings(TypedDict, total=False):
     depth: int | None
     fusion: Method | None
     keyword_weight: float | None
+    sparse_weight: float | None
     rerank: RerankInput | None
     rerank_depth: int
 
@@ -40,7 +41,7 @@ class EvaluateSettings(TypedDict, total=False):
 class Measured:
     """One way to search, measured.
 
-    :param name: ``keyword``, ``semantic``, ``hybrid``, or ``reranked``.
+    :param name: ``keyword``, ``sparse``, ``semantic``, ``hybrid``, or ``reranked``.
     :param values: by measure, by query.
     :param intervals: 95 % interval of each measure's mean.
     :param run: what was found.
@@ -122,7 +123,7 @@ def evaluate(
 ) -> Evaluation:
     """Measure an index on judged queries.
 
-    Every query is asked once; both legs alone and their fusion are measured on what was found.
+    Every query is asked once; each leg alone and their fusion are measured on what was found.
 
     :param retriever: the index.
     :param judgements: from :func:`retriever.evaluation.read_judgements`; ids with or without the source's name.
@@ -205,15 +206,15 @@ def setting_of(retriever: Retriever, settings: EvaluateSettings) -> Setting:
     :param settings: what is not given is as the index has it.
     :raises InvalidInput: naming the one that is out of range.
     """
-    options = SearchOptions.make(1, cast("SearchSettings", settings), retriever.search_defaults)
-    return Setting(options.mode, options.fusion, options.keyword_weight, options.depth)
+    return Setting.of(SearchOptions.make(1, cast("SearchSettings", settings), retriever.search_defaults))
 
 
 def _ways(setting: Setting) -> list[Setting]:
     """The legs that were asked, and what was asked for last."""
     if setting.mode != "hybrid":
         return [setting]
-    return [*(Setting(mode, depth=setting.depth) for mode in ("keyword", "semantic")), setting]
+    alone: tuple[Mode, ...] = ("keyword", "sparse", "semantic")
+    return [*(replace(setting, mode=leg) for leg in alone if leg in setting.legs), setting]
 
 
 def _measured(

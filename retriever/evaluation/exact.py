@@ -1,6 +1,7 @@
 """The rank that records would have in an exact search, for telling what approximate search lost.
 
-Nothing is searched: cosines of all vectors in pages, and BM25 of all texts. Ranks are counted, not sorted: how many
+Nothing is searched: cosines of all vectors in pages, dot products of all learned sparse vectors in pages, and BM25 of
+all texts. Ranks are counted, not sorted: how many
 records have at least as great a score. So a record has the last rank among its equals, and whoever searches exactly
 has it by then, however ties are broken.
 """
@@ -11,6 +12,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +20,13 @@ from numpy.typing import NDArray
 from retriever.evaluation.answering import Advance, quiet
 from retriever.keyword.analyser import Analyser
 from retriever.keyword.bm25 import K1, B, idf
-from retriever.stores import Store
+from retriever.registry import raise_missing
+from retriever.sparse.vector import SparseVector
+from retriever.stores import KeepsSparse, Store
 from retriever.types import FloatVector
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 _PAGE = 1_000
 _EPSILON = 1e-6
@@ -61,6 +68,52 @@ def semantic_ranks(
         for query, counts in zip(queries, better, strict=True)
         for key, count in zip(names[query], counts, strict=True)
     }
+
+
+def sparse_ranks(
+    store: Store, keys: Sequence[str], vectors: Mapping[str, SparseVector], wanted: Wanted, progress: Advance = quiet
+) -> Ranks:
+    """Ranks by dot product of learned sparse vectors. Holds a page of them. What shares no term has no rank.
+
+    :param store: where they are.
+    :param keys: of all records that count.
+    :param vectors: of the queries.
+    :param wanted: the records whose ranks are asked for; they need not be among ``keys``.
+    :param progress: told how far it is.
+    """
+    if not isinstance(store, KeepsSparse):
+        return {}
+    gold: dict[str, SparseVector] = {}
+    for page in _pages(list(dict.fromkeys(key for found in wanted.values() for key in found))):
+        gold |= store.sparse_vectors(page)
+    dots = {
+        query: {key: vectors[query].dot(gold[key]) for key in keys if key in gold} for query, keys in wanted.items()
+    }
+    ranks = {(query, key): 0 for query, found in dots.items() for key, dot in found.items() if dot > 0}
+    columns = list(dict.fromkeys(query for query, _ in ranks))
+    terms = np.unique(np.concatenate([np.zeros(0, np.uint32), *(vectors[query].indices for query in columns)]))
+    asked = _matrix([vectors[query] for query in columns], terms)
+    for done, page in enumerate(_pages(keys)):
+        found = _matrix(list(store.sparse_vectors(page).values()), terms)
+        scores = dict(zip(columns, (asked @ found.T).toarray(), strict=True))
+        for query, key in ranks:
+            ranks[query, key] += int((scores[query] >= dots[query][key] * (1 - _EPSILON)).sum())
+        progress("exact search by learned terms", min(len(keys), (done + 1) * _PAGE), len(keys))
+    return {name: max(1, rank) for name, rank in ranks.items()}
+
+
+def _matrix(vectors: Sequence[SparseVector], terms: NDArray[np.uint32]) -> csr_array:
+    """Vectors as rows, with a column for each of some terms; the others are left out."""
+    try:
+        from scipy.sparse import csr_array
+    except ModuleNotFoundError as error:
+        raise_missing("evaluation", error)
+    kept = [np.isin(vector.indices, terms, assume_unique=True) for vector in vectors]
+    pairs = list(zip(vectors, kept, strict=True))
+    weights = np.concatenate([np.zeros(0), *(vector.weights[there] for vector, there in pairs)])
+    indices = np.concatenate([np.zeros(0, np.uint32), *(vector.indices[there] for vector, there in pairs)])
+    ends = np.cumsum([0, *(int(there.sum()) for there in kept)])
+    return csr_array((weights, np.searchsorted(terms, indices), ends), shape=(len(vectors), len(terms)))
 
 
 def keyword_ranks(

@@ -31,10 +31,10 @@ from retriever.filters import FilterInput
 from retriever.fusion import Method
 from retriever.manifest import SearchDefaults
 from retriever.retriever import Retriever
-from retriever.searching import DEPTH
+from retriever.searching import DEPTH, SearchOptions
 
 WEIGHTS = tuple(step / 20 for step in range(21))
-"""Shares of the keyword leg that are tried."""
+"""Shares that are tried: of the keyword leg, or of it and the sparse leg together, or of the sparse leg alone."""
 
 DEPTHS = (50, 100, DEPTH, 400)
 """Candidates a leg that are tried."""
@@ -110,7 +110,8 @@ def tune(
     """Choose how to fuse, and keep it in the index where the gain is certain.
 
     Every query is asked once, with the greatest depth; all settings are tried on what was found. What is compared with
-    is the package's own default, not what an earlier tuning left.
+    is the package's own default, not what an earlier tuning left. What keyword and sparse leg divide is tuned, how they
+    divide it is not.
 
     :param retriever: the index.
     :param judgements: from :func:`retriever.evaluation.read_judgements`.
@@ -130,8 +131,7 @@ def tune(
             f"tuning needs at least {LEAST_QUERIES} queries with a relevant document, half to choose and half to try; "
             f"there are {len(judged.queries)}"
         )
-    own = retriever.untuned_defaults
-    before = Setting("hybrid", own.fusion, own.keyword_weight, own.depth)
+    before = Setting.of(SearchOptions.make(1, {}, retriever.untuned_defaults))
     asked = answer(retriever, judged.queries, depth=max(DEPTHS), filter=filter, progress=progress)
     settings, values = _values(asked, judged.grades, before, measure, progress)
     halves = split(len(judged.queries), seed)
@@ -232,8 +232,8 @@ def _values(
     k = split_name(name)[1] or HITS
     settings, rows = [before], [_row(asked.run(before, k), grades, name)]
     for method, depth in grid():
-        for weight, run in weighted_runs(asked, method, depth, WEIGHTS, k):
-            settings.append(Setting("hybrid", method, weight, depth))
+        for setting, run in weighted_runs(asked, replace(before, fusion=method, depth=depth), WEIGHTS, k):
+            settings.append(setting)
             rows.append(_row(run, grades, name))
             progress("trying settings", len(rows), 1 + len(grid()) * len(WEIGHTS))
     return settings, np.array(rows)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from retriever.evaluation.answering import Advance, Answers, Setting, quiet
-from retriever.evaluation.exact import Ranks, keyword_ranks, semantic_ranks
+from retriever.evaluation.exact import Ranks, keyword_ranks, semantic_ranks, sparse_ranks
 from retriever.evaluation.judgements import Judgements, Span
 from retriever.evaluation.spans import covers
 from retriever.filters import Filter, FilterInput, Reserved, matches, matching, parse_filter
@@ -59,7 +59,7 @@ class Failure:
     :param reason: where the answer was lost.
     :param document: the relevant document that came furthest.
     :param ranks: best rank of its gold chunks in each leg's candidates, in the fused ranking (``fused``), and in an
-        exact search (``exact semantic``, ``exact keyword``); what is not there was not reached.
+        exact search (``exact semantic``, ``exact keyword``, ``exact sparse``); what is not there was not reached.
     :param chunk: the gold chunk, to look at; None where there is none.
     """
 
@@ -126,7 +126,7 @@ def explain_failures(
 
     :param retriever: the index.
     :param judgements: with ids as hits show them, see :func:`retriever.evaluation.matching.match_documents`.
-    :param answers: of both legs, or of the one that ``setting`` uses, with ``filter``.
+    :param answers: of all legs, or of the one that ``setting`` uses, with ``filter``.
     :param setting: how the legs were fused.
     :param reranked: what a reranker made of it, where there was one.
     :param filter: with which ``answers`` were found.
@@ -202,18 +202,21 @@ def _exact_ranks(
     progress: Advance,
 ) -> dict[str, Ranks]:
     """Ranks by leg: of what the filter allows among what it allows, of the others among all records."""
-    store, ranks = retriever.store, {"semantic": Ranks(), "keyword": Ranks()}
+    store, ranks = retriever.store, {leg: Ranks() for leg in setting.searched}
     everything = [store.key(entry.chunk_id) for entry in store.entries()]
     allowed = everything if condition is None else [store.key(entry.chunk_id) for entry in store.entries(condition)]
     for forbidden, keys in ((False, allowed), (True, everything)):
         wanted = gold.wanted(forbidden=forbidden)
         if not wanted:
             continue
-        if setting.mode != "keyword":
-            texts = [answers.queries[query] for query in wanted]
+        texts = [answers.queries[query] for query in wanted]
+        if "semantic" in ranks:
             vectors = dict(zip(wanted, retriever.embedding.embed_queries(texts), strict=True))
             ranks["semantic"] |= semantic_ranks(store, keys, vectors, wanted, progress)
-        if setting.mode != "semantic":
+        if "sparse" in ranks and retriever.sparse is not None:
+            encoded = dict(zip(wanted, retriever.sparse.encode_queries(texts), strict=True))
+            ranks["sparse"] |= sparse_ranks(store, keys, encoded, wanted, progress)
+        if "keyword" in ranks:
             analyser, counted = Analyser(retriever.manifest.analyser), set(keys)
             ranks["keyword"] |= keyword_ranks(
                 store, everything, analyser, answers.queries, wanted, progress, counted=counted
@@ -240,12 +243,11 @@ class _Tracer:
     def _document(self, query: str, document: str) -> tuple[str, Reason, dict[str, int], str | None]:
         keys = self.gold.keys[query, document]
         ranks: dict[str, int] = {}
-        for leg in ("semantic", "keyword"):
-            candidates = getattr(self.answers.legs[query], leg)[: self.setting.depth]
-            if self.setting.mode in ("hybrid", leg):
-                self._note(ranks, leg, {c.key: rank for rank, c in enumerate(candidates, 1)}, keys)
-                exact = {key: r for key in keys if (r := self._exact(leg, query, key)) is not None}
-                self._note(ranks, f"exact {leg}", exact, keys)
+        rankings = self.setting.rankings(self.answers.legs[query])
+        for leg in self.setting.searched:
+            self._note(ranks, leg, {c.key: rank for rank, c in enumerate(rankings[leg], 1)}, keys)
+            exact = {key: r for key in keys if (r := self._exact(leg, query, key)) is not None}
+            self._note(ranks, f"exact {leg}", exact, keys)
         self._note(ranks, "fused", {f.key: rank for rank, f in enumerate(self.rankings[query], 1)}, keys)
         return document, self._reason(query, document, keys, ranks), ranks, self._best(query, keys)
 
@@ -267,13 +269,11 @@ class _Tracer:
     def _is_near(self, ranks: Mapping[str, int]) -> bool:
         """Whether it is in the top 100 of a leg, by exact search or by the store's."""
         top = min(TOP, self.setting.depth)
-        names = ("exact semantic", "exact keyword", "semantic", "keyword")
-        return any(ranks.get(name, top + 1) <= top for name in names)
+        return any(min(ranks.get(leg, top + 1), ranks.get(f"exact {leg}", top + 1)) <= top for leg in self.exact or ())
 
     def _in_time(self, query: str, document: str) -> bool:
-        legs = self.answers.legs[query]
-        one = (Setting(mode="semantic", depth=self.setting.depth), Setting(mode="keyword", depth=self.setting.depth))
-        return any(self._among_first(document, setting.rank(legs)) for setting in one)
+        legs = self.setting.rankings(self.answers.legs[query]).values()
+        return any(self._among_first(document, [Fused(*candidate) for candidate in leg]) for leg in legs)
 
     def _among_first(self, document: str, ranking: Sequence[Fused]) -> bool:
         return any(name == document for name, _ in self.answers.documents(ranking, self.k))

@@ -10,6 +10,7 @@ from retriever.memory import MemoryStore
 from retriever.registry import register
 from retriever.reranking import Reranker
 from retriever.stores import Legs, Query
+from retriever.testing import CountingSparse
 
 sys.path.append(str(Path(__file__).parent))  # with --import-mode=importlib pytest leaves it out
 
@@ -36,12 +37,13 @@ class ForgetfulStore(MemoryStore):
         legs = super().search(query)
         texts = {
             key: chunk.text
-            for key, chunk in self.fetch([c.key for leg in (legs.semantic, legs.keyword) for c in leg]).items()
+            for key, chunk in self.fetch(
+                [c.key for leg in (legs.semantic, legs.keyword, legs.sparse) for c in leg]
+            ).items()
         }
-        semantic, keyword = (
-            [c for c in leg if "forgotten" not in texts[c.key]] for leg in (legs.semantic, legs.keyword)
+        return Legs(
+            *([c for c in leg if "forgotten" not in texts[c.key]] for leg in (legs.semantic, legs.keyword, legs.sparse))
         )
-        return Legs(semantic, keyword)
 
 
 class Longest(Reranker):
@@ -63,6 +65,12 @@ def longest():
     yield from _registered("retriever.rerankers", "longest", Longest)
 
 
+@pytest.fixture
+def terms():
+    CountingSparse.reset()
+    yield from _registered("retriever.sparse", "counting", CountingSparse)
+
+
 def _registered(group, name, cls):
     unregister = register(group, name, cls)
     yield cls
@@ -74,8 +82,8 @@ def build():
     """Index texts by id; one chunk a document unless a chunker is given."""
     opened = []
 
-    def index(texts, store="memory:", *, chunker=None, metadata=None):
-        retriever = Retriever.open(store, embedding="hashed", chunker=chunker or ChunkerConfig(kind="whole"))
+    def index(texts, store="memory:", *, chunker=None, metadata=None, **legs):
+        retriever = Retriever.open(store, embedding="hashed", chunker=chunker or ChunkerConfig(kind="whole"), **legs)
         opened.append(retriever)
         documents = [Document(name, text, (metadata or {}).get(name, {})) for name, text in texts.items()]
         assert not retriever.index(documents, source="s").failed

@@ -79,16 +79,25 @@ RANKING = st.lists(
 
 
 @given(
-    st.lists(st.builds(Legs, RANKING, RANKING), min_size=1, max_size=3),
+    st.lists(st.builds(Legs, RANKING, RANKING, RANKING), min_size=1, max_size=3),
     st.sampled_from(["relative", "rrf"]),
     st.integers(1, 25),
+    st.sampled_from(
+        [
+            (0.0, ("semantic", "keyword")),
+            (1.0, ("semantic", "sparse")),
+            *((part, ("semantic", "keyword", "sparse")) for part in (0.0, 0.3, 0.5, 0.7, 1.0)),
+        ]
+    ),
     st.integers(1, 12),
     st.integers(1, 7),
 )
-def test_fusing_for_many_weights_is_fusing_for_each(legs, method, depth, k, documents):
+def test_fusing_for_many_weights_is_fusing_for_each(legs, method, depth, shared, k, documents):
     places = {str(i): Span(f"d{i % documents}", 0, 1) for i in range(31) if i != 5}  # 5 was deleted meanwhile
     queries = {str(i): "?" for i in range(len(legs))}
     kept = Answers(queries, dict(zip(queries, legs, strict=True)), 25, places)
-    weights = [0.0, 0.1, 0.45, 0.5, 0.55, 1.0]
-    for weight, run in weighted_runs(kept, method, depth, weights, k):
-        assert run == kept.run(Setting("hybrid", method, weight, depth), k)
+    weights = [0.0, 0.1, 0.45, 0.5, 0.55, 2 / 3, 0.9, 1.0]
+    tried = list(weighted_runs(kept, Setting("hybrid", method, 0.2, depth, *shared), weights, k))
+    assert [setting for setting, _ in tried] == [Setting("hybrid", method, w, depth, *shared) for w in weights]
+    for setting, run in tried:
+        assert run == kept.run(setting, k)

@@ -24,15 +24,17 @@ from retriever.evaluation.harness.passages import cut_by_peer
 from retriever.evaluation.harness.places import empty_place
 from retriever.evaluation.harness.progress import Progress
 from retriever.evaluation.harness.records import NOTHING_TO_FIND, UNEXPLAINED
+from retriever.evaluation.harness.scenario import SearchSpec
 from retriever.evaluation.judgements import Span
 from retriever.evaluation.runs import Scored, best_documents
 from retriever.evaluation.spans import span_measures
 from retriever.evaluation.waterfall import explain_failures
-from retriever.fusion import Fused, keyword_weight
+from retriever.fusion import Fused
 from retriever.report import IndexReport
 from retriever.reranking import resolve_reranker
 from retriever.reranking.sentence_transformers import CrossEncoderReranker, LateInteractionReranker
 from retriever.retriever import Retriever
+from retriever.searching import SearchOptions, SearchSettings
 from retriever.types import Document
 
 TOP = 10
@@ -102,8 +104,7 @@ class Asked:
         if search.mmr is not None or search.min_cosine is not None:
             return self._searched(configuration)
         answers = self._asked(search.depth, "keyword" if keyword_only else "hybrid")
-        weight = self._weight if search.keyword_weight is None else search.keyword_weight
-        setting = Setting(search.mode, search.fusion, weight, search.depth)
+        setting = self._setting(search)
         rankings: Mapping[str, Sequence[Fused]] = answers.rankings(setting)
         reranked = None
         if search.rerank is not None:
@@ -119,10 +120,14 @@ class Asked:
             notes=self.notes,
         )
 
-    @property
-    def _weight(self) -> float:
-        calibration = self.retriever.manifest.calibration
-        return keyword_weight(calibration.unknown_rate if calibration else 0.0)
+    def _setting(self, search: SearchSpec) -> Setting:
+        given: SearchSettings = {
+            "mode": search.mode,
+            "fusion": search.fusion,
+            "keyword_weight": search.keyword_weight,
+            "depth": search.depth,
+        }
+        return Setting.of(SearchOptions.make(1, given, self.retriever.untuned_defaults))
 
     def _asked(self, depth: int, mode: str) -> Answers:
         if (depth, mode) not in self._answers:

@@ -20,7 +20,6 @@ from retriever.evaluation.load.speed import LoadSettings
 from retriever.evaluation.measures import MEASURES
 from retriever.fusion import Method
 from retriever.searching import DEPTH, MOST_DEPTH, RERANK_DEPTH
-from retriever.types import Mode
 
 
 class _Model(BaseModel):
@@ -134,7 +133,8 @@ class ChunkerSpec(_Model):
 class SearchSpec(_Model):
     """The keyword arguments of :meth:`retriever.Retriever.search`."""
 
-    mode: Mode = "hybrid"
+    mode: Literal["hybrid", "semantic", "keyword"] = "hybrid"
+    """A grid has no learned sparse models, so no sparse leg."""
     fusion: Method = "relative"
     keyword_weight: float | None = Field(default=None, ge=0, le=1)
     depth: int = Field(default=DEPTH, ge=1, le=MOST_DEPTH)
