@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, get_args
 
-from retriever.evaluation.harness.scenario import ChunkerSpec, Grid, SearchSpec
-from retriever.types import Mode
+from retriever.evaluation.harness.scenario import ChunkerSpec, Grid, GridMode, SearchSpec
 
 _USUAL = "sentence-transformers/"
 
@@ -94,5 +93,5 @@ def configurations(grid: Grid, peers: Mapping[str, Collection[str]]) -> list[Con
     return list(unique.values())
 
 
-def _modes(legs: Collection[str]) -> list[Mode]:
-    return [mode for mode in get_args(Mode) if mode in legs or (mode == "hybrid" and len(legs) > 1)]
+def _modes(legs: Collection[str]) -> list[GridMode]:
+    return [mode for mode in get_args(GridMode) if mode in legs or (mode == "hybrid" and len(legs) > 1)]

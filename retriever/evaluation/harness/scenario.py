@@ -21,6 +21,9 @@ from retriever.evaluation.measures import MEASURES
 from retriever.fusion import Method
 from retriever.searching import DEPTH, MOST_DEPTH, RERANK_DEPTH
 
+GridMode = Literal["hybrid", "semantic", "keyword"]
+"""A grid has no learned sparse models, so no sparse leg."""
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -133,8 +136,7 @@ class ChunkerSpec(_Model):
 class SearchSpec(_Model):
     """The keyword arguments of :meth:`retriever.Retriever.search`."""
 
-    mode: Literal["hybrid", "semantic", "keyword"] = "hybrid"
-    """A grid has no learned sparse models, so no sparse leg."""
+    mode: GridMode = "hybrid"
     fusion: Method = "relative"
     keyword_weight: float | None = Field(default=None, ge=0, le=1)
     depth: int = Field(default=DEPTH, ge=1, le=MOST_DEPTH)
