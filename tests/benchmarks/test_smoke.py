@@ -44,7 +44,7 @@ def test_readers_beside_a_writer_are_judged(monkeypatch, tmp_path):
 
 def test_plugging_into_langchain_is_measured(monkeypatch, tmp_path):
     monkeypatch.setenv("RETRIEVER_CACHE", str(tmp_path))
-    overhead, chain, *loops, concurrency = langchain.run(600, 40, 1, "hashed").rows
+    overhead, chain, *loops, concurrency = langchain.run(300, 20, 1, "hashed").rows
     assert (overhead.bar, chain.bar, concurrency.bar) == (langchain.OVERHEAD, None, langchain.TIMES)
     assert {row.labels[1] for row in loops} == set(langchain.LOOPS)
     assert all(row.bar == langchain.HELD and row.measured > 0 for row in loops)

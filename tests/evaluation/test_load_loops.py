@@ -33,18 +33,18 @@ def test_open_loop_measures_what_queueing_theory_says() -> None:
 
 
 def test_a_stall_is_seen_by_the_open_loop_and_hardly_by_the_closed_one() -> None:
-    stalls = Behaviour(service=0.002, stall_after=0.5, stall=2.0)
+    stalls = Behaviour(service=0.001, stall_after=0.5, stall=1.0)
     with stand_in(stalls) as port, Client(port) as client:
-        opened = open_loop(client, rate=150, requests=1_050, seed=2, workers=400)
+        opened = open_loop(client, rate=300, requests=1_050, seed=2, workers=400)
     with stand_in(stalls) as port, Client(port) as client:
         closed = closed_loop(client, clients=1, requests=1_100)
     ours, theirs = latencies(opened), latencies(closed)
     assert ours.p99 is not None
     assert theirs.p99 is not None
-    assert ours.p99.value > 1.5  # of two seconds
+    assert ours.p99.value > 0.8  # of a second
     assert ours.late == 0
     assert theirs.p99.value < 0.1
-    assert closed.latency.max() > 1.9  # it was there, once
+    assert closed.latency.max() > 0.95  # it was there, once
 
 
 def test_failures_are_in_the_percentiles() -> None:

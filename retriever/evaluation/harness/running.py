@@ -210,12 +210,16 @@ class Running:
         return {
             "code": self._code,
             "peers": [plug_in_hash(cls) for cls in peer_classes(configuration)],
-            "packages": package_versions(),
+            "packages": self._packages,
             "dataset": [dataset.checksums.model_dump(), dataset.spec.language],
             "model": self._embeddings[configuration.embedding].fingerprint,
             "reranker": self._reranker(configuration.search.rerank),
             "configuration": configuration.inputs,
         }
+
+    @cached_property
+    def _packages(self) -> dict[str, str]:
+        return package_versions()
 
     @cached_property
     def _code(self) -> str:

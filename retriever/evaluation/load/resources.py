@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -38,7 +39,8 @@ def memory_of(processes: Sequence[int]) -> Memory | None:
 
     if not processes:
         return None
-    gc.collect()
+    if os.getpid() in processes:
+        gc.collect()
     family: dict[int, psutil.Process] = {}
     for number in processes:
         with suppress(psutil.NoSuchProcess):
