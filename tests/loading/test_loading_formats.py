@@ -299,7 +299,9 @@ def test_empty_word(read):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"PK\x03\x04", b"\xd0\xcf\x11\xe0 protected", make_docx("<w:p>"), make_docx("")[:99]]
+    "data",
+    [b"", b"PK\x03\x04", b"\xd0\xcf\x11\xe0 protected", make_docx("<w:p>"), make_docx("")[:99]],
+    ids=["empty", "a beginning", "protected", "broken XML", "cut off"],  # not the bytes, which hold the time of day
 )
 def test_broken_word(read, data):
     [outcome] = read("a.docx", data)
