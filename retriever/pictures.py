@@ -37,6 +37,23 @@ EXAMPLE = "sentence-transformers/clip-ViT-B-32"
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 """What is read, by its content whatever the file's name; Pillow's names."""
 
+EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""How files of folders are named that are taken for pictures."""
+
+ORIENTATION = 0x0112
+"""Number of the EXIF tag that says how a picture is to be turned."""
+
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+"""By its value (CIPA DC-008, 4.6.4), what shows the picture upright; Pillow's names."""
+
 LARGEST_PIXELS = 89_000_000
 """Beyond this Pillow suspects a file that was made to fill the memory."""
 LARGEST_BYTES = 256 * 1024**2
@@ -69,11 +86,8 @@ class Picture:
             return cls(given, hashlib.sha256(given).hexdigest())
         if isinstance(given, str | os.PathLike):
             path = Path(given)
-            try:
-                with _opened(path) as file:
-                    return cls(path, hashlib.file_digest(file, "sha256").hexdigest())
-            except OSError as error:
-                raise InvalidInput(f"the picture {path} cannot be read: {error.strerror or error}") from error
+            with _opened(path) as file:
+                return cls(path, hashlib.file_digest(file, "sha256").hexdigest())
         if not hasattr(given, "getexif"):  # Pillow may not be there to ask
             raise InvalidInput(f"a picture is a path, bytes or an image of Pillow's, not a {type(given).__name__}")
         with _decoding("the image"):
@@ -105,11 +119,8 @@ class Picture:
             return _rgb(image)
 
     def _read(self, path: Path) -> bytes:
-        try:
-            with _opened(path) as file:
-                data = file.read()
-        except OSError as error:
-            raise InvalidInput(f"the picture {path} cannot be read: {error.strerror or error}") from error
+        with _opened(path) as file:
+            data = file.read()
         if hashlib.sha256(data).hexdigest() != self.digest:
             raise InvalidInput(f"{path} has changed since it was found: index it again")
         return data
@@ -163,7 +174,9 @@ def find_picture(source: str, metadata: Mapping[str, Any]) -> Picture:
     :raises InvalidInput: where there is no such file any more, or it is another picture now.
     """
     folder, path = Path(source), Path(str(metadata.get("path", "")))
-    if not folder.is_absolute() or path.is_absolute() or ".." in path.parts or not path.parts:
+    # Whoever can write to a store says what is opened here: nothing that a folder would not have given.
+    is_inside = folder.is_absolute() and not path.is_absolute() and ".." not in path.parts
+    if not is_inside or path.suffix.lower() not in EXTENSIONS:
         raise InvalidInput("its file is not known, only pictures of folders can be read again: index its source again")
     picture = Picture.of(folder / path)
     if picture.digest != metadata[DIGEST]:
@@ -174,12 +187,25 @@ def find_picture(source: str, metadata: Mapping[str, Any]) -> Picture:
 @contextmanager
 def _opened(path: Path) -> Iterator[BufferedReader]:
     """A file of a size that can be read: opening a named pipe would wait for its writer."""
-    if path.exists() and not path.is_file():
-        raise InvalidInput(f"{path} is no file")
-    with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size > LARGEST_BYTES:
-            raise InvalidInput(f"{path} is larger than {LARGEST_BYTES // 1024**2} MiB: save it smaller")
-        yield file
+    if not _can_be_named(path):
+        raise InvalidInput(f"no file can have the name {str(path)!r}")
+    try:
+        if path.exists() and not path.is_file():
+            raise InvalidInput(f"{path} is no file")
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size > LARGEST_BYTES:
+                raise InvalidInput(f"{path} is larger than {LARGEST_BYTES // 1024**2} MiB: save it smaller")
+            yield file
+    except OSError as error:
+        raise InvalidInput(f"the picture {path} cannot be read: {error.strerror or error}") from error
+
+
+def _can_be_named(path: Path) -> bool:
+    """What an index says may be anything."""
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
 
 
 @contextmanager
@@ -213,12 +239,13 @@ def _too_large(name: str) -> InvalidInput:
 
 
 def _rgb(image: Image) -> Image:
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     _check_size(*image.size, "the image")
     image.load()
-    with suppress(Exception):  # EXIF that cannot be read turns nothing
-        image = ImageOps.exif_transpose(image)
+    with suppress(Exception):  # EXIF that cannot be read turns nothing; exif_transpose also fails if it cannot write it
+        turn = _TURNS.get(image.getexif().get(ORIENTATION, 1))
+        image = image.transpose(Image.Transpose[turn]) if turn else image
     if image.mode.startswith(("I", "F")):  # would be clipped to white
         image = Image.fromarray(_eight_bits(np.asarray(image), wide=not image.mode.startswith("I;16")))
     if not image.has_transparency_data:
@@ -233,6 +260,8 @@ def _eight_bits(values: Any, *, wide: bool) -> Any:  # noqa: ANN401 - arrays of 
     """Grey levels of 16 bits; of 32 bits or fractions stretched over the range that there is."""
     if not wide:
         return (values >> 8).astype(np.uint8)
-    low, high = np.nanmin(values), np.nanmax(values)
-    scaled = (values.astype(np.float64) - low) / max(float(high) - float(low), 1e-12)
-    return np.nan_to_num(scaled * 255).astype(np.uint8)
+    values = values.astype(np.float64)
+    finite = values[np.isfinite(values)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+    values = np.clip(np.nan_to_num(values, nan=low), low, high)
+    return ((values - low) / max(high - low, 1e-12) * 255).astype(np.uint8)

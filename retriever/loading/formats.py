@@ -9,13 +9,14 @@ from types import MappingProxyType
 
 from retriever.errors import MissingExtra
 from retriever.loading.csv_rows import load_csv
-from retriever.loading.images import EXTENSIONS, load_image
+from retriever.loading.images import load_image
 from retriever.loading.json_rows import load_json, load_jsonl
 from retriever.loading.markup import load_docx, load_html
 from retriever.loading.outcome import File, Outcome, ReadError, Unloaded, one_line
 from retriever.loading.pdf import load_pdf
 from retriever.loading.plain import load_markdown, load_text
 from retriever.loading.walk import Found
+from retriever.pictures import EXTENSIONS
 
 Loader = Callable[[File], Iterator[Outcome]]
 

@@ -1,10 +1,13 @@
 """Files of pictures become documents whose text says what is known of them."""
 
+import zlib
+
 import pytest
 from picture_samples import draw
 from PIL import Image, PngImagePlugin
 
 from retriever import InvalidInput, Picture, Unloaded, load
+from retriever.loading.images import LONGEST_WORDS
 
 
 def only(folder, **settings):
@@ -71,6 +74,45 @@ def test_what_png_says_of_a_picture(tmp_path):
     document = only(tmp_path)
     assert document.text == "dusk\nDusk\nThe harbour, 港口"
     assert document.metadata["title"] == "Dusk"
+
+
+def test_words_of_png_are_read_without_its_pixels(tmp_path):
+    """They may lie behind these, which may be many frames."""
+    path = draw(tmp_path / "a.png", size=(400, 300))
+    png = bytearray(path.read_bytes())
+    words = b"tEXtDescription\0The harbour"
+    chunk = (len(words) - 4).to_bytes(4, "big") + words + zlib.crc32(words).to_bytes(4, "big")
+    png[-12:-12] = chunk  # before the last one
+    path.write_bytes(png)
+    assert only(tmp_path).text == "a\nThe harbour"
+    start = png.index(b"IDAT") + 4
+    png[start : start + 9] = b"no pixels"
+    path.write_bytes(png)
+    document = only(tmp_path)
+    assert document.text == "a\nThe harbour"
+    with pytest.raises(InvalidInput):
+        document.picture.open()
+
+
+def test_damaged_words_of_png_harm_no_picture_and_no_other_words(tmp_path):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Title", "Dusk")
+    path = draw(tmp_path / "a.png", pnginfo=info)
+    path.write_bytes(path.read_bytes()[:-12] + b"\xff" * 30)
+    assert only(tmp_path).text == "a\nDusk"
+
+
+def test_width_and_height_are_those_that_are_seen(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    draw(tmp_path / "a.jpg", size=(40, 20), format="JPEG", exif=exif)
+    document = only(tmp_path)
+    assert (document.metadata["width"], document.metadata["height"]) == document.picture.open().size == (20, 40)
+
+
+def test_a_picture_takes_no_book_for_its_words(tmp_path):
+    draw(tmp_path / "a.tif", tiffinfo={0x010E: "word " * 100_000})
+    assert only(tmp_path).text == ("a\n" + "word " * 2_000)[:LONGEST_WORDS].rstrip()
 
 
 def iptc(*fields):

@@ -1,12 +1,13 @@
 """Indexes with pictures that are checked, copied, repaired and looked at."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from picture_samples import Colours, ColoursConfig, draw
 
-from retriever import Document, IndexMismatch, MemoryStore, Picture, Retriever, copy_index, repair_index
+from retriever import Document, IndexMismatch, InvalidInput, MemoryStore, Picture, Retriever, copy_index, repair_index
 from retriever.doctor import examine
 from retriever.pictures import DIGEST, find_picture, is_picture
 from retriever.repairing import Salvage, Salvaged
@@ -128,16 +129,33 @@ def test_pictures_that_came_from_no_folder_are_lost_by_name(colours, album):
     assert "index its source again" in report.problems[0]
 
 
-@pytest.mark.parametrize("path", ["../album/red_car.png", "", "/etc/hosts", "gone.png"])
-def test_paths_lead_nowhere_else(album, path):
-    from retriever import InvalidInput
-
+@pytest.mark.parametrize("path", ["../album/red_car.png", "", "{album}/red_car.png", "gone.png"])
+def test_paths_lead_nowhere_else(album, path, monkeypatch):
+    monkeypatch.chdir(album.parent)
     digest = Picture.of(album / "red_car.png").digest
     assert find_picture(str(album), {"path": "red_car.png", DIGEST: digest}).digest == digest
     with pytest.raises(InvalidInput):
-        find_picture(str(album), {"path": path, DIGEST: digest})
+        find_picture(str(album), {"path": path.format(album=album), DIGEST: digest})
     with pytest.raises(InvalidInput):
         find_picture("album", {"path": "red_car.png", DIGEST: digest})
+
+
+def test_only_what_is_named_as_a_picture_is_opened(album):
+    """An index that others can write to may name any file."""
+    secret = album / "notes.txt"
+    with pytest.raises(InvalidInput, match="not known"):
+        find_picture(str(album), {"path": "notes.txt", DIGEST: Picture.of(secret).digest})
+
+
+@pytest.mark.parametrize("path", ["a\0b.png", "gone.png", "x" * 5_000 + ".png"])
+def test_whatever_path_an_index_names_the_check_goes_on(kept, path):
+    chunk = chunks(kept)["red_car.png"]
+    record = kept._records[chunk.id]
+    astray = replace(chunk, metadata={**chunk.metadata, "path": path})
+    kept._records[chunk.id] = type(record)(astray, record.vector, record.terms)
+    report = Retriever.open(kept).verify()
+    assert report.sampled == 3
+    assert "1 pictures of the sample" in report.warnings[0]
 
 
 def test_repair_reads_lost_pictures_again_or_says_which_are_lost(kept, album):

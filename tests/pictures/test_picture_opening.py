@@ -78,6 +78,17 @@ def test_it_is_turned_as_exif_says(orientation):
     assert Picture.of(data).open().size == (64, 32)
 
 
+def test_it_is_turned_also_where_its_exif_cannot_be_written_again():
+    """As of some cameras and phones: a tag of another type than it should have."""
+    tags = [(0x0112, 3, 6), (0x011A, 1, 1)]  # orientation; a resolution that is a byte
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    block = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + b"\0\0\0\0"
+    jpeg = encoded(halves().transpose(Image.Transpose.ROTATE_90), "JPEG")
+    data = jpeg[:2] + b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block + jpeg[2:]
+    assert Picture.of(data).open().size == (64, 32)
+    assert seen(data) == [RED, BLUE, RED, BLUE]
+
+
 def test_transparency_is_white():
     image = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
     image.paste((0, 0, 255, 255), (4, 0, 8, 8))
@@ -96,6 +107,11 @@ def test_grey_of_sixteen_and_thirty_two_bits_is_not_clipped():
     fractions = Image.fromarray(np.linspace(-1, 3, 64, dtype=np.float32).reshape(8, 8))
     low, _, _, high = seen(encoded(fractions, "TIFF"))
     assert low < high
+    depths = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    depths[0, 0], depths[0, 1], depths[0, 2] = np.inf, -np.inf, np.nan
+    low, _, _, high = seen(encoded(Image.fromarray(depths), "TIFF"))
+    assert low < high
+    assert seen(encoded(Image.fromarray(np.full((8, 8), np.nan, np.float32)), "TIFF")) == [(0, 0, 0)] * 4
 
 
 def test_black_and_white():
@@ -198,6 +214,9 @@ def test_files_that_are_not_there_or_no_files(tmp_path):
         Picture.of(tmp_path / "gone.png")
     with pytest.raises(InvalidInput, match="no file"):
         Picture.of(tmp_path)
+    for name in ("a\0b.png", "\ud800.png"):
+        with pytest.raises(InvalidInput, match="no file can have the name"):
+            Picture.of(tmp_path / name)
 
 
 def test_a_file_that_changed_since_is_not_taken_for_what_it_was(tmp_path):
