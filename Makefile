@@ -59,7 +59,7 @@ proofs: $(READY)  ## what takes an hour: kill -9 on each store, memory, attachin
 	@status=0; for part in kill "kill --store chroma" "kill --store chroma-server" memory attach readers langchain; do \
 	$(BIN)/python -m benchmarks $$part || status=1; done; \
 	HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -q -k "properties or oracle or filters or interrupted or unicode or contract" \
-	|| status=1; exit $$status
+	|| status=1; $(BIN)/python -m pytest -q -n auto --dist worksteal -m slow || status=1; exit $$status
 
 clean:            ## remove what the other targets made
 	rm -rf $(VENV) $(DEMO)

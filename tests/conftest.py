@@ -13,7 +13,7 @@ from retriever.testing import CountingEmbedding
 
 os.environ["RETRIEVER_EMBEDDING_CACHE"] = "0"  # tests of the cache switch it on in a folder of their own
 
-settings.register_profile("fast", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("slow", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 

@@ -21,7 +21,10 @@ ARCHITECTURES = {
     "MPNet": {"pooling": "mean"},
 }
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+pytestmark = [
+    pytest.mark.slow,  # test_compiled.py proves the same on BERT
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
+]
 
 
 @pytest.fixture(scope="module", autouse=True)

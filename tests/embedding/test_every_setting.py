@@ -180,6 +180,9 @@ CHANGES = [(kind, name, value) for kind, changes in DIFFERENT.items() for name, 
 CHANGES += [(kind, "model", 1) for kind in DIFFERENT if kind not in {*WRAPPERS, "hashed"}]
 
 
+CONVERTED = ("openvino", "onnx")  # their settings are the torch kind's, and converting takes long
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_setting_of_every_kind_has_a_case(kind):
     assert kind in DIFFERENT, "a new kind needs its cases here"
@@ -189,7 +192,11 @@ def test_every_setting_of_every_kind_has_a_case(kind):
     assert set(embedding_class(kind).Config.model_fields) <= cases
 
 
-@pytest.mark.parametrize(("kind", "name", "value"), CHANGES, ids=lambda value: str(value).strip())
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [pytest.param(*change, marks=pytest.mark.slow if change[0] in CONVERTED else ()) for change in CHANGES],
+    ids=lambda value: str(value).strip(),
+)
 def test_each_change_alone_is_another_fingerprint_and_refused(kind, name, value, places, index):
     other = make(kind, places, **({"number": 1} if name == "model" else {name: value}))
     usual = make(kind, places)

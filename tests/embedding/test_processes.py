@@ -58,6 +58,7 @@ def test_several_processes_give_the_same_vectors_in_the_same_order(tiny, several
     assert np.abs(several.embed_queries(TEXTS) - alone.embed_queries(TEXTS)).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_a_fork_has_processes_of_its_own(several):
     vectors = several.embed_documents(TEXTS)
     child = os.fork()
@@ -80,6 +81,7 @@ def test_a_process_that_dies_is_an_error_and_the_next_call_starts_others(several
     assert np.abs(several.embed_documents(TEXTS) - vectors).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_they_end_with_close_and_with_the_object(several):
     several.embed_documents(TEXTS)
     running = list(workers(several).values())
@@ -96,6 +98,7 @@ def test_they_end_with_close_and_with_the_object(several):
     assert not any(process.is_alive() for process in running)
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard_is_told_what_is_wrong(tiny, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(

@@ -45,6 +45,7 @@ def test_a_server_that_does_not_answer():
         check_place(f"qdrant://127.0.0.1:{free_port()}")
 
 
+@pytest.mark.slow
 def test_a_server_by_its_address_gives_the_same_and_is_left_clean(tmp_path):
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with chroma_server(tmp_path / "server") as server:
@@ -100,6 +101,7 @@ def test_a_peer_whose_server_is_not_there_is_left_out(tmp_path):
     assert len(found.summary.rows) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("peer", ["bare-qdrant-server", "bare-chroma-server", "langchain-qdrant"])
 def test_a_peer_that_fails_in_its_own_way_is_left_out(tmp_path, peer):
     """Each client raises errors of its own where nobody answers: the others are measured all the same."""
@@ -147,6 +149,7 @@ def test_what_a_scenario_with_load_times(tmp_path):
     assert list((tmp_path / "work" / "speed").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_times_of_a_run_that_was_interrupted_are_used_again(tmp_path, monkeypatch):
     grid = f'[grid]\nchunkers = [{{ kind = "whole" }}]\nstores = ["memory"]\n{LOAD}'
     path = write_scenario(tmp_path, grid=grid)

@@ -28,7 +28,9 @@ SETTINGS = LoadSettings(
 )
 
 
-@pytest.mark.parametrize("name", ["edge", "bare-edge", "bm25s", "chroma-server"])
+@pytest.mark.parametrize(
+    "name", ["edge", *(pytest.param(name, marks=pytest.mark.slow) for name in ("bare-edge", "bm25s", "chroma-server"))]
+)
 def test_a_system_is_measured_from_empty_to_cold(name: str, tmp_path: Path) -> None:
     pytest.importorskip(next(iter(find_system(name).needs), "numpy"))
     cls = find_system(name)
@@ -69,6 +71,7 @@ def test_a_system_is_measured_from_empty_to_cold(name: str, tmp_path: Path) -> N
         assert figures.cold is None
 
 
+@pytest.mark.slow
 def test_the_memory_of_a_server_is_not_that_of_this_process(tmp_path: Path) -> None:
     with find_system("bare-chroma-server")(tmp_path) as system:
         assert memory_of(system.processes()) is None  # it has not been started

@@ -110,6 +110,7 @@ def test_says_where_it_is(system: System) -> None:
     assert system.address is not None or system.processes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", system_names())
 def test_another_process_finds_what_was_written(name: str, tmp_path: Path) -> None:
     with made(name, tmp_path) as system:
