@@ -11,6 +11,8 @@ from retriever.cli import main
 from retriever.registry import register
 from retriever.testing import CountingEmbedding
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores, and threads of models that wait for one another spin
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["RETRIEVER_EMBEDDING_CACHE"] = "0"  # tests of the cache switch it on in a folder of their own
 
 settings.register_profile("fast", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
