@@ -63,7 +63,7 @@ def test_few_queries_cannot_tell():
     assert rates(40, 0.0, changed=0.5)[Verdict.UNCLEAR] > 0.8
 
 
-@pytest.mark.parametrize("queries", [150, 1_000])
+@pytest.mark.parametrize("queries", [150, pytest.param(1_000, marks=pytest.mark.slow)])
 def test_a_loss_as_large_as_the_margin_is_decided_wrongly_in_few_cases(queries):
     """2.5 % either way; with so many simulations up to 8 % are within chance (binomial, p < 0.001)."""
     found = rates(queries, MARGIN)
