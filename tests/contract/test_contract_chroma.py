@@ -25,6 +25,7 @@ class TestChromaFolder(ChromaContract):
         return new_stores(lambda name: ChromaStore(path=tmp_path / name))
 
 
+@pytest.mark.slow
 class TestChromaCollectionsOfOneFolder(ChromaContract):
     """Two indexes in one folder, as several collections of one Chroma."""
 

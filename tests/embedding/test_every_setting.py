@@ -223,7 +223,10 @@ def test_what_changes_no_vector_opens_the_index(kind, settings, places, index):
     assert not [name for name in settings if name in recorded and name not in {"too_long", "format"}]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in WRAPPERS])
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.slow if kind in CONVERTED else ()) for kind in KINDS if kind not in WRAPPERS],
+)
 @pytest.mark.parametrize("changed", [False, True])
 def test_it_is_rebuilt_from_its_configuration(kind, changed, places):
     settings = {key: value for key, value in DIFFERENT[kind].items() if key != "precision"} if changed else {}

@@ -17,6 +17,8 @@ from retriever.retriever import Retriever
 from retriever.testing.servers import chroma_server, free_port
 from retriever.types import Document
 
+pytestmark = pytest.mark.slow
+
 COLLECTIONS = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 SEARCHES = 'searches = [{ mode = "keyword" }, {}]\n'
 

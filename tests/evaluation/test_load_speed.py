@@ -18,6 +18,8 @@ from retriever.evaluation.load.resources import memory_of
 from retriever.evaluation.load.speed import LoadSettings, SpeedFigures, measure_system
 from retriever.evaluation.systems import Passage, Question, find_system
 
+pytestmark = pytest.mark.slow
+
 COUNT, DIMENSION = 400, 16
 RANDOM = np.random.default_rng(5)
 VECTORS = RANDOM.standard_normal((COUNT, DIMENSION), dtype=np.float32)
