@@ -36,6 +36,7 @@ class TestChromaCollectionsOfOneFolder(ChromaContract):
         return new_stores(lambda name: ChromaStore(path=tmp_path, collection=name))
 
 
+@pytest.mark.slow
 class TestChromaServer(ChromaContract):
     examples_share = 0.1
 

@@ -28,6 +28,8 @@ from retriever.evaluation.systems import (
     system_names,
 )
 
+pytestmark = pytest.mark.slow
+
 DIMENSION = 16
 FIELDS = {"colour": "keyword"}
 WORDS = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett", "kilo", "lima"]
