@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,12 +12,13 @@ from retriever._version import __version__
 from retriever.batched import batched
 from retriever.chunking import ChunkerConfig
 from retriever.embedding import EmbeddingFunction, embedding_class, resolve_embedding
-from retriever.errors import IndexMismatch, InvalidInput, ManifestUnreadable, RetrieverError
+from retriever.errors import IndexMismatch, InvalidInput, ManifestUnreadable
 from retriever.keyword.analyser import Analyser
 from retriever.keyword.config import AnalyserConfig
 from retriever.manifest import EmbeddingManifest, FieldType, Manifest
 from retriever.metadata import clean_metadata
 from retriever.pictures import is_picture
+from retriever.recorded import copying, rebuilt
 from retriever.stores import Store
 
 CANARY_COSINE = 0.999
@@ -159,14 +159,7 @@ def resolve_recorded(recorded: EmbeddingManifest, address: str) -> EmbeddingFunc
     :raises MissingExtra: where its packages are not installed.
     :raises ManifestUnreadable: where its settings are not understood.
     """
-    cls = embedding_class(recorded.kind)
-    cls.check_recorded(recorded.config, recorded.fingerprint, f"the index at {address}")
-    try:
-        return cls.from_config(recorded.config)
-    except ValidationError as error:
-        raise ManifestUnreadable(
-            f"the settings of {recorded.kind!r} in the manifest are not understood: {error.errors()[0]['msg']}"
-        ) from None
+    return rebuilt(embedding_class(recorded.kind), recorded, address)
 
 
 def verify_canaries(recorded: EmbeddingManifest, embedding: EmbeddingFunction, address: str) -> None:
@@ -282,18 +275,7 @@ def _legible(value: object) -> str:
 
 
 def _copying(address: str, embedding: EmbeddingFunction) -> str:
-    """How an index is embedded anew: one that no name leads to cannot be asked for on the command line."""
-    if embedding.has_name and _is_named(embedding):
-        return f"retriever copy {address} NEW --embedding {embedding.name}"
-    return f"retriever.copy_index({address!r}, 'NEW', embedding=...) with the object itself"
-
-
-def _is_named(embedding: EmbeddingFunction) -> bool:
-    """Whether its name leads to it with all its settings."""
-    with suppress(RetrieverError):
-        named = resolve_embedding(embedding.name)
-        return (named.kind, named.config) == (embedding.kind, embedding.config)
-    return False
+    return copying(address, "embedding", embedding, resolve_embedding)
 
 
 def _plain(settings: Mapping[str, object]) -> str:

@@ -23,6 +23,7 @@ from retriever.embedding.steps import PictureSteps, Steps, TextSteps, prepared
 from retriever.errors import ConfigurationError, EmbeddingError, InvalidInput
 from retriever.metadata import check_text
 from retriever.pictures import EXAMPLE, Picture, canary
+from retriever.recorded import Recordable
 from retriever.types import FloatMatrix, FloatVector
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class EmbeddingConfig(BaseModel):
     refuses it, ``split`` embeds its parts and takes their mean, weighted by tokens."""
 
 
-class EmbeddingFunction(ReadsTokens, ABC):
+class EmbeddingFunction(ReadsTokens, Recordable, ABC):
     """Turns texts into vectors.
 
     A new one sets ``kind`` and ``dimension`` and writes one method, :meth:`_embed`. With settings of its own it also
@@ -77,11 +78,8 @@ class EmbeddingFunction(ReadsTokens, ABC):
     ``_embed`` is called by one at a time, unless it says ``is_concurrent``.
     """
 
-    kind: ClassVar[str]
-    """Name in the registry and in manifests."""
-
     Config: ClassVar[type[EmbeddingConfig]] = EmbeddingConfig
-    """Model of the settings."""
+    config: EmbeddingConfig
 
     has_name: ClassVar[bool] = True
     """Whether :attr:`name` leads to it: not to what wraps an object of another library."""
@@ -96,7 +94,7 @@ class EmbeddingFunction(ReadsTokens, ABC):
     _not_pickled: ClassVar[frozenset[str]] = frozenset({"_embedding"})
 
     def __init__(self, config: EmbeddingConfig | None = None) -> None:
-        self.config = config if config is not None else self.Config()
+        super().__init__(config)
         self._embedding = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -177,32 +175,6 @@ class EmbeddingFunction(ReadsTokens, ABC):
         if name:
             raise ConfigurationError(f"the embedding function {cls.kind!r} takes no name, but {name!r} was given")
         return cls()
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> EmbeddingFunction:
-        """Rebuild one from its settings as a manifest keeps them.
-
-        :param config: what ``config.model_dump(mode="json")`` gave.
-        """
-        return cls(cls.Config.model_validate(dict(config)))
-
-    @classmethod
-    def check_recorded(cls, config: Mapping[str, Any], fingerprint: Mapping[str, str], where: str) -> None:
-        """Look at settings before anything is built from them: whoever can write to a store can write its manifest.
-
-        By default nothing is refused that ``Config`` takes.
-
-        :param config: as for :meth:`from_config`.
-        :param fingerprint: recorded with it.
-        :param where: what recorded them, for messages.
-        :raises RetrieverError: where they must not be used.
-        """
-        del config, fingerprint, where
-
-    @property
-    def name(self) -> str:
-        """How people call it: what ``open(embedding=...)`` accepts."""
-        return self.kind
 
     @cached_property
     def fingerprint(self) -> dict[str, str]:

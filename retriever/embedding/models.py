@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from importlib.util import find_spec
@@ -100,10 +101,7 @@ def weights_digest(folder: Path) -> str:
 
     :param folder: of the model.
     """
-    digest = hashlib.sha256()
-    for file in sorted([*folder.glob("**/*.safetensors"), *folder.glob("**/tokenizer.json")]):
-        digest.update(f"{file.relative_to(folder).as_posix()} {file_digest(file)}\n".encode())
-    return digest.hexdigest()
+    return _files_digest(folder, ("*.safetensors", "tokenizer.json"))
 
 
 def settings_digest(folder: Path) -> str:
@@ -111,10 +109,7 @@ def settings_digest(folder: Path) -> str:
 
     :param folder: of the model.
     """
-    digest = hashlib.sha256()
-    for file in sorted(file for form in ("json", "txt", "model") for file in folder.glob(f"**/*.{form}")):
-        digest.update(f"{file.relative_to(folder).as_posix()} {file_digest(file)}\n".encode())
-    return digest.hexdigest()
+    return _files_digest(folder, ("*.json", "*.txt", "*.model"))
 
 
 def image_settings_digest(folder: Path) -> str:
@@ -122,8 +117,12 @@ def image_settings_digest(folder: Path) -> str:
 
     :param folder: of the model.
     """
+    return _files_digest(folder, ("preprocessor_config.json", "processor_config.json"))
+
+
+def _files_digest(folder: Path, names: Sequence[str]) -> str:
     digest = hashlib.sha256()
-    for file in sorted([*folder.glob("**/preprocessor_config.json"), *folder.glob("**/processor_config.json")]):
+    for file in sorted(file for name in names for file in folder.glob(f"**/{name}")):
         digest.update(f"{file.relative_to(folder).as_posix()} {file_digest(file)}\n".encode())
     return digest.hexdigest()
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from numpy.typing import ArrayLike
 
@@ -16,6 +16,7 @@ from retriever.embedding.parts import split_texts
 from retriever.embedding.reading import ReadsTokens
 from retriever.errors import ConfigurationError, EmbeddingError, InvalidInput
 from retriever.metadata import check_text
+from retriever.recorded import Recordable
 from retriever.sparse.vector import SparseVector, strongest
 
 
@@ -23,7 +24,7 @@ class SparseConfig(EmbeddingConfig):
     """Base of the settings of a learned sparse model. Holds no secret: it is stored in manifests."""
 
 
-class SparseFunction(ReadsTokens, ABC):
+class SparseFunction(ReadsTokens, Recordable, ABC):
     """Turns texts into sparse vectors.
 
     A new one sets ``kind`` and ``vocabulary`` and writes one method, :meth:`_encode`. With settings of its own it also
@@ -44,10 +45,10 @@ class SparseFunction(ReadsTokens, ABC):
     """Name in the registry and in manifests."""
 
     Config: ClassVar[type[SparseConfig]] = SparseConfig
-    """Model of the settings."""
+    config: SparseConfig
 
     def __init__(self, config: SparseConfig | None = None) -> None:
-        self.config = config if config is not None else self.Config()
+        super().__init__(config)
         self._encoding = threading.Lock()
 
     @property
@@ -73,32 +74,6 @@ class SparseFunction(ReadsTokens, ABC):
         if name:
             raise ConfigurationError(f"the learned sparse model {cls.kind!r} takes no name, but {name!r} was given")
         return cls()
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Rebuild one from its settings as a manifest keeps them.
-
-        :param config: what ``config.model_dump(mode="json")`` gave.
-        """
-        return cls(cls.Config.model_validate(dict(config)))
-
-    @classmethod
-    def check_recorded(cls, config: Mapping[str, Any], fingerprint: Mapping[str, str], where: str) -> None:
-        """Look at settings before anything is built from them: whoever can write to a store can write its manifest.
-
-        By default nothing is refused that ``Config`` takes.
-
-        :param config: as for :meth:`from_config`.
-        :param fingerprint: recorded with it.
-        :param where: what recorded them, for messages.
-        :raises RetrieverError: where they must not be used.
-        """
-        del config, fingerprint, where
-
-    @property
-    def name(self) -> str:
-        """How people call it: what ``open(sparse=...)`` accepts."""
-        return self.kind
 
     @cached_property
     def fingerprint(self) -> dict[str, str]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import ValidationError
-
 from retriever.errors import ConfigurationError, IndexMismatch, ManifestUnreadable
 from retriever.identity import CANARY_COSINE, describe_settings, difference
 from retriever.manifest import Manifest, SparseCanary, SparseManifest
-from retriever.sparse import SparseFunction, SparseVector, sparse_class
+from retriever.recorded import copying, rebuilt
+from retriever.sparse import SparseFunction, SparseVector, resolve_sparse, sparse_class
 from retriever.stores import KeepsSparse, Store
 
 
@@ -104,14 +103,7 @@ def resolve_recorded_sparse(recorded: SparseManifest, address: str) -> SparseFun
     :raises MissingExtra: where its packages are not installed.
     :raises ManifestUnreadable: where its settings are not understood.
     """
-    cls = sparse_class(recorded.kind)
-    cls.check_recorded(recorded.config, recorded.fingerprint, f"the index at {address}")
-    try:
-        return cls.from_config(recorded.config)
-    except ValidationError as error:
-        raise ManifestUnreadable(
-            f"the settings of {recorded.kind!r} in the manifest are not understood: {error.errors()[0]['msg']}"
-        ) from None
+    return rebuilt(sparse_class(recorded.kind), recorded, address)
 
 
 def verify_sparse_canaries(recorded: SparseManifest, function: SparseFunction, address: str) -> None:
@@ -160,4 +152,4 @@ def stored_sparse(store: Store, manifest: Manifest, keys: Sequence[str]) -> dict
 
 
 def _copying(address: str, function: SparseFunction) -> str:
-    return f"retriever copy {address} NEW --sparse {function.name}"
+    return copying(address, "sparse", function, resolve_sparse)

@@ -194,8 +194,13 @@ def test_an_index_opens_by_its_address_and_refuses_others(splade, copied, tmp_pa
     with Retriever.open(place, sparse=make(splade)) as r:  # the same files elsewhere
         assert r.sparse.name.endswith(str(splade))
     for other in (make(folder, max_tokens=16), make(folder, max_terms=3), make(folder, too_long="split")):
-        with pytest.raises(IndexMismatch, match=r"built with splade:.*copy .* --sparse splade:"):
-            Retriever.open(place, sparse=other)
+        with pytest.raises(IndexMismatch, match=r"built with splade:.*copy_index\(.* sparse=.*the object itself"):
+            Retriever.open(place, sparse=other)  # its name would lead to other settings
+    other = copied(splade)
+    path = other / "1_SpladePooling" / "config.json"
+    path.write_text(path.read_text("utf-8").replace('"max"', '"sum"'), "utf-8")
+    with pytest.raises(IndexMismatch, match=rf"retriever copy .* NEW --sparse splade:{other}"):
+        Retriever.open(place, sparse=f"splade:{other}")
     path = folder / "1_SpladePooling" / "config.json"
     path.write_text(path.read_text("utf-8").replace('"max"', '"sum"'), "utf-8")
     with Retriever.open(place) as r, pytest.raises(IndexMismatch, match="other settings lie beside"):
