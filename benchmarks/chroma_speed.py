@@ -32,7 +32,8 @@ from retriever.indexing import BATCH
 from retriever.keyword.analyser import Analyser
 from retriever.keyword.index import KeywordRecord
 from retriever.keyword.tantivy_document import BODY_TOKENIZER, document, schema
-from retriever.searching import DEPTH, Searcher
+from retriever.search_options import DEPTH
+from retriever.searching import Searcher
 from retriever.stores import Query, Record
 from retriever_chroma import ChromaStore
 from retriever_chroma.convert import HASH, to_metadata

@@ -10,7 +10,7 @@ from benchmarks.report import NONE, Bar, Row, say
 from retriever import Retriever
 from retriever.batched import batched
 from retriever.indexing import BATCH
-from retriever.searching import DEPTH
+from retriever.search_options import DEPTH
 from retriever.stores import Entry, Query, Store
 
 _SAMPLE = 50

@@ -25,7 +25,8 @@ from retriever.keyword.analyser import Analyser
 from retriever.manifest import Manifest
 from retriever.planning import make_chunk_id
 from retriever.recalibrating import calibrate
-from retriever.searching import DEPTH, Searcher, SearchOptions
+from retriever.search_options import DEPTH, SearchOptions
+from retriever.searching import Searcher
 from retriever.stores import Query, Record
 from retriever.types import FloatVector
 from retriever_qdrant import QdrantStore

@@ -37,15 +37,15 @@ from retriever.planning import check_source
 from retriever.recalibrating import recalibrate
 from retriever.report import IndexReport
 from retriever.reranking import RerankInput
-from retriever.searching import (
+from retriever.search_options import (
     RERANK_DEPTH,
     Defaults,
-    Searcher,
     SearchOptions,
     SearchSettings,
     check_query,
     check_vector,
 )
+from retriever.searching import Searcher
 from retriever.sparse import SparseFunction, SparseInput, SparseVector, resolve_sparse
 from retriever.sparse.recorded import check_sparse, resolve_recorded_sparse, verify_sparse_canaries
 from retriever.stores import Store

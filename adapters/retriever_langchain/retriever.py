@@ -11,7 +11,7 @@ from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from retriever import Retriever
-from retriever.searching import SearchSettings
+from retriever.search_options import SearchSettings
 from retriever.types import Mode
 from retriever_langchain.documents import explained
 from retriever_langchain.executor import off_loop

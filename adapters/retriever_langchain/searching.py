@@ -9,7 +9,7 @@ from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore
 
 from retriever import Hit, InvalidInput, Retriever
-from retriever.searching import DEPTH, MOST_DEPTH
+from retriever.search_options import DEPTH, MOST_DEPTH
 from retriever.types import Mode
 from retriever_langchain.asynchronous import asynchronous
 from retriever_langchain.documents import to_document

@@ -403,11 +403,11 @@ class EmbeddingFunction(ReadsTokens, Recordable, ABC):
 
 
 def _check_texts(texts: Sequence[str]) -> None:
-    """Many at once, and one by one only where one is bad: else checking takes longer than a look into the cache."""
+    """Not one by one where that is not needed: else checking takes longer than a look into the cache."""
     checked = 0
     for some in batched(texts, _CHECKED_AT_ONCE):
         try:
-            "".join(some).encode()
+            "".join([text for text in some if not str.isascii(text)]).encode()  # each knows that of itself
         except (TypeError, UnicodeEncodeError):
             for i, text in enumerate(some, checked):
                 check_text(text, f"text {i} to embed")

@@ -17,16 +17,8 @@ from retriever.fusion import Fused, Method, fuse_legs
 from retriever.keyword.analyser import Analyser
 from retriever.reranking import RerankInput, resolve_reranker
 from retriever.retriever import Retriever
-from retriever.searching import (
-    DEPTH,
-    LEGS,
-    RERANK_DEPTH,
-    SearchOptions,
-    asked,
-    check_query,
-    rankings_of,
-    weights_of,
-)
+from retriever.search_options import DEPTH, LEGS, RERANK_DEPTH, SearchOptions, check_query
+from retriever.searching import asked, rankings_of, weights_of
 from retriever.stores import Candidate, Legs, Query, Store
 from retriever.types import Mode
 

@@ -20,7 +20,7 @@ from retriever.filters import FilterInput
 from retriever.fusion import Fused, Method
 from retriever.reranking import RerankInput, resolve_reranker
 from retriever.retriever import Retriever
-from retriever.searching import RERANK_DEPTH, SearchOptions, SearchSettings
+from retriever.search_options import RERANK_DEPTH, SearchOptions, SearchSettings
 from retriever.types import Mode
 
 

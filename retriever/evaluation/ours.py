@@ -20,7 +20,7 @@ from retriever.evaluation.runs import Scored
 from retriever.evaluation.systems import Passage, Question, System, Unavailable, Where, register_system
 from retriever.report import IndexReport
 from retriever.retriever import Retriever
-from retriever.searching import SearchSettings
+from retriever.search_options import SearchSettings
 from retriever.types import Document, FloatMatrix, FloatVector
 
 CALLED = "vectors given to a measurement"

@@ -31,7 +31,7 @@ from retriever.filters import FilterInput
 from retriever.fusion import Method
 from retriever.manifest import SearchDefaults
 from retriever.retriever import Retriever
-from retriever.searching import DEPTH, SearchOptions
+from retriever.search_options import DEPTH, SearchOptions
 
 WEIGHTS = tuple(step / 20 for step in range(21))
 """Shares that are tried: of the keyword leg, or of it and the sparse leg together, or of the sparse leg alone."""

@@ -175,7 +175,7 @@ def test_it_stays_within_its_limit_and_drops_what_was_not_used(tmp_path, monkeyp
             database.execute("pragma page_count").fetchone(),
             database.execute("pragma page_size").fetchone(),
         )
-        (count,) = database.execute("select count(*) from embeddings").fetchone()
+        (count,) = database.execute("select count(*) from floats").fetchone()
     assert pages * size < 1.5 * limit
     assert 300 < count < 1_000
     cache.close()
@@ -190,13 +190,13 @@ def test_another_dimension_under_a_key_is_not_taken(cache):
 @pytest.mark.parametrize(
     "damage",
     [
-        "update embeddings set vector = cast(substr(vector, 1, 5) || x'ff' || substr(vector, 7) as blob) where id = 2",
-        "update embeddings set vector = zeroblob(length(vector)) where id = 2",
-        "update embeddings set vector = (select vector from embeddings where id = 3) where id = 2",
-        "update embeddings set vector = substr(vector, 1, 8) where id = 2",
-        "update embeddings set vector = x'' where id = 2",
-        "delete from embeddings where id = 2",
-        "update keys set id = 99 where id = 2",
+        "update floats set vector = cast(substr(vector, 1, 5) || x'ff' || substr(vector, 7) as blob) where id = 2",
+        "update floats set vector = zeroblob(length(vector)) where id = 2",
+        "update floats set vector = (select vector from floats where id = 3) where id = 2",
+        "update floats set vector = substr(vector, 1, 8) where id = 2",
+        "update floats set vector = x'' where id = 2",
+        "delete from floats where id = 2",
+        "update texts set id = 99 where id = 2",
     ],
 )
 def test_a_damaged_vector_is_not_found_and_is_made_anew(tmp_path, cache, damage):
@@ -211,6 +211,18 @@ def test_a_damaged_vector_is_not_found_and_is_made_anew(tmp_path, cache, damage)
     cache.add(keys[1:2], rows[1:2])
     assert cache.find(keys, found) == []
     assert (found == rows).all()
+
+
+def test_a_key_that_only_begins_alike_is_not_found(cache):
+    (key,) = text_keys(PRINT, "document", ["a"])
+    alike = key[:8] + bytes(8)
+    cache.add([key], np.ones((1, 3), np.float32))
+    assert cache.find([alike], np.empty((1, 3), np.float32)) == [0]
+    cache.add([alike], np.full((1, 3), 2, np.float32))  # takes its place
+    found = np.empty((1, 3), np.float32)
+    assert cache.find([alike], found) == []
+    assert found.tolist() == [[2, 2, 2]]
+    assert cache.find([key], found) == [0]
 
 
 @pytest.mark.parametrize("width", [1, 100, 384, 700, 3_072])
@@ -239,7 +251,7 @@ def test_a_cache_whose_limit_was_lowered_shrinks_to_it_by_and_by(tmp_path):
     for turn in range(4):
         small.add(text_keys(PRINT, "query", [f"{turn}"]), np.ones((1, 50), np.float32))
     with sqlite3.connect(path) as database:
-        assert database.execute("select count(*) from embeddings").fetchone()[0] * 200 < 10**6
+        assert database.execute("select count(*) from floats").fetchone()[0] * 200 < 10**6
     assert small.find(text_keys(PRINT, "query", ["3"]), np.empty((1, 50), np.float32)) == []
     small.close()
 
@@ -257,15 +269,28 @@ def test_use_on_another_day_writes_no_vector_anew(tmp_path, monkeypatch):
     assert path.with_name("vectors.sqlite-wal").stat().st_size < rows.nbytes / 4
     again.close()
     with sqlite3.connect(path) as database:
-        assert database.execute("select distinct used from keys").fetchall() == [(day,)]
+        assert database.execute("select distinct used from texts").fetchall() == [(day,)]
 
 
-def test_the_table_of_another_version_does_not_take_the_room(tmp_path):
+@pytest.mark.parametrize(
+    "schema",
+    [
+        "create table vectors (key blob primary key, vector blob not null, used integer not null);"
+        "create index by_use on vectors (used);",
+        "create table embeddings (key integer primary key, vector blob not null);"
+        "create table keys (key blob primary key, id integer not null, used integer not null) without rowid;"
+        "create index by_use on keys (used, id);",
+    ],
+)
+def test_the_tables_of_another_version_do_not_take_the_room(tmp_path, schema):
     path = tmp_path / "vectors.sqlite"
     with sqlite3.connect(path) as database:
-        database.execute("create table vectors (key blob primary key, vector blob not null, used integer not null)")
-        database.execute("create index by_use on vectors (used)")
-        database.executemany("insert into vectors values (?, ?, 1)", [(b"%d" % n, bytes(1_000)) for n in range(3_000)])
+        database.executescript(schema)
+        large = schema.split()[2]
+        database.executemany(
+            f"insert into {large} values (?, ?{', 1' if large == 'vectors' else ''})",
+            [(n, bytes(1_000)) for n in range(3_000)],
+        )
     cache = EmbeddingCache(path, 2 * 2**20)
     keys = text_keys(PRINT, "document", [str(n) for n in range(5)])
     rows = np.arange(15, dtype=np.float32).reshape(5, 3)

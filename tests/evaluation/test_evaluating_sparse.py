@@ -10,7 +10,7 @@ from retriever.evaluation.answering import Setting, answer
 from retriever.evaluation.runs import best_documents
 from retriever.filters import parse_filter
 from retriever.manifest import SearchDefaults
-from retriever.searching import DEPTH
+from retriever.search_options import DEPTH
 from retriever.stores import Query
 
 LEGS = {

@@ -14,7 +14,7 @@ from retriever.evaluation.tuning import held_out, split
 from retriever.manifest import SCHEMA_VERSION, SearchDefaults, parse_manifest
 from retriever.memory import MemoryStore
 from retriever.registry import register
-from retriever.searching import DEPTH, Defaults
+from retriever.search_options import DEPTH, Defaults
 
 SAVED = SearchDefaults(
     keyword_weight=0.9, fusion="rrf", depth=20, measure="nDCG@10", queries=40, gain=0.1, low=0.05, high=0.15

@@ -34,7 +34,7 @@ from retriever.report import IndexReport
 from retriever.reranking import resolve_reranker
 from retriever.reranking.sentence_transformers import CrossEncoderReranker, LateInteractionReranker
 from retriever.retriever import Retriever
-from retriever.searching import SearchOptions, SearchSettings
+from retriever.search_options import SearchOptions, SearchSettings
 from retriever.types import Document
 
 TOP = 10

@@ -18,7 +18,7 @@ from retriever.evaluation.harness.passages import passages
 from retriever.evaluation.harness.progress import Progress
 from retriever.evaluation.runs import Scored, best_documents
 from retriever.evaluation.systems import Passage, System, Unavailable, find_splitter, find_system
-from retriever.searching import DEPTH
+from retriever.search_options import DEPTH
 from retriever.types import FloatVector, Mode
 
 

@@ -19,7 +19,7 @@ from retriever.errors import ConfigurationError, InvalidInput
 from retriever.evaluation.load.speed import LoadSettings
 from retriever.evaluation.measures import MEASURES
 from retriever.fusion import Method
-from retriever.searching import DEPTH, MOST_DEPTH, RERANK_DEPTH
+from retriever.search_options import DEPTH, MOST_DEPTH, RERANK_DEPTH
 
 GridMode = Literal["hybrid", "semantic", "keyword"]
 """A grid has no learned sparse models, so no sparse leg."""

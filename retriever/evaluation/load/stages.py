@@ -16,7 +16,7 @@ from retriever.embedding import EmbeddingFunction
 from retriever.embedding.base import Role
 from retriever.evaluation.load.latency import Figure
 from retriever.retriever import Retriever
-from retriever.searching import SearchSettings
+from retriever.search_options import SearchSettings
 from retriever.stores import Store
 from retriever.tokeniser import Tokeniser
 from retriever.types import Document, FloatMatrix
