@@ -126,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     reporting.add_compare(commands.add_parser("compare", help="two runs, before and after a change; a gate for CI"))
     reporting.add_report(commands.add_parser("report", help="a run as HTML, Markdown and JSON"))
     keeping = commands.add_parser("keep", help="keep the results of a run in benchmarks/results")
-    keeping.add_argument("run", type=Path, help="folder that run has written")
+    keeping.add_argument("run", type=Path, help="folder that run has written, or file that --json named")
     making = commands.add_parser("tables", help="write the tables of the pages from benchmarks/results")
     making.add_argument("--check", action="store_true", help="only say which are not what the results give")
     _speed_options(_command(commands, "speed", "chunking, indexing and querying, each next to what it is made of"))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from benchmarks.promises import keep_promise, read_promises, summary, whole
 from retriever.errors import InvalidInput
 from retriever.evaluation.harness.records import ConfigurationRecord, LeftOut, Manifest, Row, read_run_folder
 from retriever.evaluation.harness.scenario import Published
@@ -62,11 +63,14 @@ class Kept(BaseModel):
 
 
 def keep(options: argparse.Namespace) -> int:
-    """Keep the results of a run.
+    """Keep the results of a run, or what a benchmark wrote with ``--json``.
 
     :param options: of the command line.
     :return: exit code: 1 where the run does not verify.
     """
+    if options.run.is_file():
+        print(f"kept: {keep_promise(options.run)}; now: python -m benchmarks tables")
+        return 0
     if found := verify_run(options.run):
         print("\n".join([*found, f"{options.run} is not kept: its numbers are not those of its records"]))
         return 1
@@ -115,16 +119,22 @@ def written(text: str, *, is_chinese: bool = False) -> str:
     :param is_chinese: its language.
     :raises InvalidInput: where it names a table that there is not.
     """
-    results = read_results()
+    results, promises = read_results(), read_promises()
 
     def filled(match: re.Match[str]) -> str:
         name = match["name"]
         if name == "quality":
             lines = list(_quality(results, is_chinese=is_chinese))
+        elif name == "promises":
+            lines = list(summary(promises, is_chinese=is_chinese))
+        elif name in promises:
+            lines = list(whole(promises[name]))
         elif any(row.dataset == name for kept in results.values() for row in kept.rows):
             lines = list(_dataset(results, name))
         else:
-            raise InvalidInput(f"there is no table {name}: quality, or the name of a dataset that results are kept of")
+            raise InvalidInput(
+                f"there is no table {name}: quality, promises, or what results are kept of, a dataset or a promise"
+            )
         return match[1] + "\n".join(lines) + "\n" + match[3]
 
     return _MARKED.sub(filled, text)

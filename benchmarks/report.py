@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from retriever import __version__
 
 Unit = Literal["score", "share", "times", "count", "seconds", "milliseconds", "megabytes", "rate"]
 
@@ -28,10 +28,6 @@ _FORMS: Mapping[Unit, str] = {
     "megabytes": "{:,.0f} MB",
     "rate": "{:,.0f}/s",
 }
-_PACKAGES = (
-    *("hybrid-retriever", "qdrant-edge-py", "qdrant-client", "chromadb", "tantivy"),
-    *("sentence-transformers", "torch", "tokenizers", "numpy"),
-)
 _WIDTH = 140  # of a table that goes to a file
 
 
@@ -230,17 +226,14 @@ def _row_content(row: Row, heads: Sequence[str]) -> dict[str, object]:
 
 
 def _environment() -> dict[str, object]:
+    from retriever.evaluation.harness.manifest import checkout, package_versions, this_machine
+
+    commit, dirty = checkout()
     return {
+        "version": __version__,
+        "commit": commit,
+        "dirty": dirty,
         "python": platform.python_version(),
-        "system": platform.system(),
-        "machine": platform.machine(),
-        "processors": os.cpu_count(),
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": package_versions(),
+        "machine": this_machine().model_dump(),
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -54,9 +54,15 @@ def test_every_page_has_a_table():
 
 
 def test_results_hold_no_paths_of_a_machine():
-    for path in kept.RESULTS.glob("*.json"):
+    for path in kept.RESULTS.rglob("*.json"):
         text = path.read_text("utf-8")
         assert not [place for place in ("/home/", "/root/", "/tmp/", "/work/") if place in text]
+
+
+def test_kept_results_come_from_clean_commits():
+    for name, results in kept.read_results().items():
+        assert results.manifest.commit, name
+        assert results.manifest.dirty is False, name
 
 
 def test_a_run_is_kept_and_shown(run, tmp_path, monkeypatch):

@@ -34,21 +34,27 @@ def make_manifest(
     :param models: fingerprint by embedding function.
     :param files: SHA-256 of the folder's files, by their path in it.
     """
-    commit = _git("rev-parse", "HEAD")
+    commit, dirty = checkout()
     return Manifest(
         name=scenario.name,
         measure=scenario.measure,
         seed=scenario.seed,
         version=__version__,
         commit=commit,
-        dirty=bool(commit and _git("status", "--porcelain", "--untracked-files=no")),
+        dirty=dirty,
         python=platform.python_version(),
         packages=package_versions(),
-        machine=_machine(),
+        machine=this_machine(),
         datasets=tuple(_dataset(dataset) for dataset in datasets),
         models={name: dict(fingerprint) for name, fingerprint in models.items()},
         files=dict(sorted(files.items())),
     )
+
+
+def checkout() -> tuple[str | None, bool]:
+    """Commit of the checkout that this package lies in, None where that is none; whether files were changed since."""
+    commit = _git("rev-parse", "HEAD")
+    return commit, bool(commit and _git("status", "--porcelain", "--untracked-files=no"))
 
 
 def package_versions() -> dict[str, str]:
@@ -72,7 +78,8 @@ def _dataset(dataset: Dataset) -> DatasetRecord:
     )
 
 
-def _machine() -> Machine:
+def this_machine() -> Machine:
+    """What figures are measured on."""
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     return Machine(
