@@ -187,6 +187,6 @@ def test_a_file_that_is_no_tokeniser(tmp_path):
 
 @pytest.mark.parametrize("name", ["no-such/model", "not a name", "/no/such/folder"])
 def test_a_tokeniser_that_is_nowhere(name, monkeypatch, tmp_path):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # the variable is read when it is imported
     with pytest.raises(ModelNotFound, match="no tokeniser"):
         openai_function(tokeniser=name).fingerprint  # noqa: B018

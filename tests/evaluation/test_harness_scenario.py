@@ -22,7 +22,8 @@ MISTAKES = {
     NAMED
     + '[grid]\nsearches = [{ mod = "keyword" }]': "grid.searches[0].mod: there is no such key; did you mean mode?",
     NAMED + '[grid]\nsearches = [{ mode = "lexical" }]': "grid.searches[0].mode: ",
-    NAMED + '[grid]\nsearches = [{ mode = "sparse" }]': "grid.searches[0].mode: ",
+    NAMED + '[grid]\nsearches = [{ mode = "sparse" }]': "ask a learned sparse model: name one in sparse",
+    NAMED + "[grid]\nsearches = [{ sparse_weight = 0.5 }]": "ask a learned sparse model: name one in sparse",
     DATASET: "name: is missing",
     'name = "x"': "datasets: is missing",
     'name = "x"\n[[datasets]]\nname = "a"\n': "say where it is: path and/or url, or ir_datasets, or folder",

@@ -41,7 +41,7 @@ LOAD = """
 [load]
 repetitions = 2
 requests = 30
-seconds = 1
+seconds = 0.2
 capacity_seconds = 0.1
 shares = [0.3, 0.6]
 clients = [1]

@@ -35,6 +35,7 @@ from retriever.reranking import resolve_reranker
 from retriever.reranking.sentence_transformers import CrossEncoderReranker, LateInteractionReranker
 from retriever.retriever import Retriever
 from retriever.search_options import SearchOptions, SearchSettings
+from retriever.sparse import SparseFunction
 from retriever.types import Document
 
 TOP = 10
@@ -125,6 +126,7 @@ class Asked:
             "mode": search.mode,
             "fusion": search.fusion,
             "keyword_weight": search.keyword_weight,
+            "sparse_weight": search.sparse_weight,
             "depth": search.depth,
         }
         return Setting.of(SearchOptions.make(1, given, self.retriever.untuned_defaults))
@@ -255,13 +257,19 @@ def losses_unexplained(dataset: Dataset, run: Mapping[str, Sequence[Scored]]) ->
 
 @contextmanager
 def asked_index(
-    dataset: Dataset, configuration: Configuration, embedding: EmbeddingFunction, parent: Path, progress: Progress
+    dataset: Dataset,
+    configuration: Configuration,
+    embedding: EmbeddingFunction,
+    sparse: SparseFunction | None,
+    parent: Path,
+    progress: Progress,
 ) -> Iterator[Asked]:
     """An index of a dataset, until the block is left.
 
     :param dataset: what is indexed.
     :param configuration: its chunker and store.
     :param embedding: the embedding function.
+    :param sparse: the learned sparse model, or None.
     :param parent: folder in which its own is made.
     :param progress: shows what is done.
     :raises StoreError: where the store cannot be had, or cannot hold the dataset.
@@ -271,7 +279,11 @@ def asked_index(
     with empty_place(configuration.store, name, parent) as store, warnings.catch_warnings():
         warnings.simplefilter("ignore", TruncationWarning)  # it is in the notes
         with Retriever.open(
-            store, embedding=embedding, chunker=chunker.config, language=dataset.spec.language
+            store,
+            embedding=embedding,
+            chunker=chunker.config,
+            language=dataset.spec.language,
+            sparse=sparse,
         ) as retriever:
             with progress.task(
                 f"{dataset.name}: indexing ({configuration.index_label})", len(dataset.documents)

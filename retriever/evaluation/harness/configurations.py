@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, get_args
 
-from retriever.evaluation.harness.scenario import ChunkerSpec, Grid, GridMode, SearchSpec
+from retriever.evaluation.harness.scenario import ChunkerSpec, Grid, SearchSpec
+from retriever.types import Mode
 
 _USUAL = "sentence-transformers/"
 
@@ -23,6 +24,7 @@ class Configuration:
     :param store: name or address; the peer's name where there is one.
     :param search: how to search; of a peer's the mode alone counts.
     :param is_peer: whether the store is a peer.
+    :param sparse: a learned sparse model, as ``--sparse`` takes it; empty for none.
     """
 
     embedding: str
@@ -30,16 +32,18 @@ class Configuration:
     store: str
     search: SearchSpec
     is_peer: bool = False
+    sparse: str = ""
 
     @property
-    def index(self) -> tuple[str, ChunkerSpec, str]:
+    def index(self) -> tuple[str, ChunkerSpec, str, str]:
         """What an index is made from: configurations that share it share the index."""
-        return self.embedding, self.chunker, self.store
+        return self.embedding, self.chunker, self.store, self.sparse
 
     @property
     def index_label(self) -> str:
         """Of that, for people."""
-        return ", ".join([self.embedding.removeprefix(_USUAL), self.chunker.label, self.store])
+        sparse = [self.sparse] if self.sparse else []
+        return ", ".join([self.embedding.removeprefix(_USUAL), *sparse, self.chunker.label, self.store])
 
     @property
     def depends_on_embedding(self) -> bool:
@@ -50,9 +54,15 @@ class Configuration:
         return self.search.needs_vectors or self.chunker.kind == "tokens"
 
     @property
+    def depends_on_sparse(self) -> bool:
+        """Whether another learned sparse model could give other answers: one leg alone knows nothing of the others."""
+        return bool(self.sparse) and self.search.mode in ("hybrid", "sparse")
+
+    @property
     def inputs(self) -> dict[str, Any]:
         """All that its answers on a dataset depend on."""
-        return {
+        sparse = {"sparse": self.sparse} if self.depends_on_sparse else {}
+        return sparse | {
             "embedding": self.embedding if self.depends_on_embedding else None,
             "chunker": self.chunker.label,
             "store": self.store,
@@ -70,8 +80,9 @@ class Configuration:
     def label(self) -> str:
         """Embedding, chunker, store and search, with commas between."""
         embedding = [self.embedding.removeprefix(_USUAL)] if self.depends_on_embedding else []
+        sparse = [self.sparse] if self.depends_on_sparse else []
         search = f"{self.search.mode} (peer)" if self.is_peer else self.search.label
-        return ", ".join([*embedding, self.chunker.label, self.store, search])
+        return ", ".join([*embedding, *sparse, self.chunker.label, self.store, search])
 
 
 def configurations(grid: Grid, peers: Mapping[str, Collection[str]]) -> list[Configuration]:
@@ -81,7 +92,13 @@ def configurations(grid: Grid, peers: Mapping[str, Collection[str]]) -> list[Con
     :param peers: names of peers, and the legs each has; a peer is given what our embeddings and chunkers make, and
         asked by each of its legs, and by both.
     """
-    ours = [Configuration(*parts) for parts in product(grid.embeddings, grid.chunkers, grid.stores, grid.searches)]
+    ours = [
+        Configuration(embedding, chunker, store, search, sparse=sparse)
+        for embedding, chunker, store, sparse, search in product(
+            grid.embeddings, grid.chunkers, grid.stores, grid.sparse, grid.searches
+        )
+        if sparse or not search.needs_sparse
+    ]
     theirs = [
         Configuration(embedding, chunker, peer, SearchSpec(mode=mode), is_peer=True)
         for peer, legs in peers.items()
@@ -93,5 +110,5 @@ def configurations(grid: Grid, peers: Mapping[str, Collection[str]]) -> list[Con
     return list(unique.values())
 
 
-def _modes(legs: Collection[str]) -> list[GridMode]:
-    return [mode for mode in get_args(GridMode) if mode in legs or (mode == "hybrid" and len(legs) > 1)]
+def _modes(legs: Collection[str]) -> list[Mode]:
+    return [mode for mode in get_args(Mode) if mode in legs or (mode == "hybrid" and len(legs) > 1)]

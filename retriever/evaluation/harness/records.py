@@ -117,6 +117,8 @@ class ConfigurationRecord(_Model):
     is_peer: bool
     embedding: str | None
     """None where it makes no difference."""
+    sparse: str | None = None
+    """The learned sparse model, where there is one and it makes a difference."""
     chunker: str
     store: str
     search: dict[str, Any]

@@ -26,6 +26,7 @@ from retriever.evaluation.harness.scenario import Scenario, read_scenario
 from retriever.evaluation.harness.steps import Workspace, code_hash, plug_in_hash
 from retriever.evaluation.harness.timing import measure_speed, timed_configurations
 from retriever.evaluation.harness.writing import Findings, check_out, write_run_folder
+from retriever.sparse import SparseFunction, resolve_sparse
 
 Ask = Callable[[Configuration], Answered]
 
@@ -74,6 +75,7 @@ class Running:
     progress: Progress
     left_out: list[LeftOut] = field(default_factory=list)
     _embeddings: dict[str, EmbeddingFunction] = field(default_factory=dict)
+    _sparse: dict[str, SparseFunction] = field(default_factory=dict)
     _rerankers: dict[str, str | None] = field(default_factory=dict)
     _times: list[dict[str, Any]] = field(default_factory=list)
 
@@ -87,6 +89,7 @@ class Running:
             for configuration, answered in self._answered(dataset, grid)
         }
         models = {name: function.fingerprint for name, function in sorted(self._embeddings.items())}
+        models |= {name: function.fingerprint for name, function in sorted(self._sparse.items())}
         speed = [record for dataset in datasets for record in self._timed(dataset, grid)]
         return Findings(datasets, found, models, self.left_out, speed)
 
@@ -112,7 +115,12 @@ class Running:
             label = f"{dataset.name}: {configuration.label}, repetition {repetition + 1}"
             return known or self.workspace.made("speed", inputs, label, make)
 
+        for configuration in grid:
+            if configuration.depends_on_sparse:
+                self._leave_out(f"the speed of {configuration.label}", "what asks a learned sparse model is not timed")
         timed = timed_configurations(grid)
+        if not timed:
+            return
         embedding = self._embeddings[timed[0].embedding]
         yield from measure_speed(
             dataset,
@@ -134,7 +142,8 @@ class Running:
         peers = {name: peer_class(name).legs for name in self.scenario.peers}
         stores = tuple(store for store in self.scenario.grid.stores if self._answers(store))
         embeddings = tuple(name for name in self.scenario.grid.embeddings if self._resolved(name))
-        here = self.scenario.grid.model_copy(update={"stores": stores, "embeddings": embeddings})
+        sparse = tuple(name for name in self.scenario.grid.sparse if not name or self._resolved_sparse(name))
+        here = self.scenario.grid.model_copy(update={"stores": stores, "embeddings": embeddings, "sparse": sparse})
         return configurations(here, peers)
 
     def _answers(self, store: str) -> bool:
@@ -153,6 +162,16 @@ class Running:
             self._leave_out(f"the embedding function {name}", str(error))
             return False
         self._embeddings[name] = function
+        return True
+
+    def _resolved_sparse(self, name: str) -> bool:
+        try:
+            function = resolve_sparse(name)
+            function.fingerprint  # noqa: B018 - loads what it names
+        except ConfigurationError as error:
+            self._leave_out(f"the learned sparse model {name}", str(error))
+            return False
+        self._sparse[name] = function
         return True
 
     def _datasets(self) -> Iterator[Dataset]:
@@ -202,8 +221,11 @@ class Running:
             if first.is_peer:
                 peer = asked_peer(dataset, group, embedding, self.workspace.indexes, self.progress)
                 return stack.enter_context(peer).answered
-            index = stack.enter_context(asked_index(dataset, first, embedding, self.workspace.indexes, self.progress))
-        return partial(index.answered, keyword_only=not any(c.search.needs_vectors for c in group))
+            sparse = self._sparse.get(first.sparse)
+            index = stack.enter_context(
+                asked_index(dataset, first, embedding, sparse, self.workspace.indexes, self.progress)
+            )
+        return partial(index.answered, keyword_only=not any(c.search.needs_models for c in group))
 
     def _inputs(self, dataset: Dataset, configuration: Configuration) -> dict[str, Any]:
         """All that answers are made from."""
@@ -213,6 +235,7 @@ class Running:
             "packages": self._packages,
             "dataset": [dataset.checksums.model_dump(), dataset.spec.language],
             "model": self._embeddings[configuration.embedding].fingerprint,
+            "sparse": self._sparse[configuration.sparse].fingerprint if configuration.depends_on_sparse else None,
             "reranker": self._reranker(configuration.search.rerank),
             "configuration": configuration.inputs,
         }

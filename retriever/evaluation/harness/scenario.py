@@ -20,9 +20,7 @@ from retriever.evaluation.load.speed import LoadSettings
 from retriever.evaluation.measures import MEASURES
 from retriever.fusion import Method
 from retriever.search_options import DEPTH, MOST_DEPTH, RERANK_DEPTH
-
-GridMode = Literal["hybrid", "semantic", "keyword"]
-"""A grid has no learned sparse models, so no sparse leg."""
+from retriever.types import Mode
 
 
 class _Model(BaseModel):
@@ -136,9 +134,11 @@ class ChunkerSpec(_Model):
 class SearchSpec(_Model):
     """The keyword arguments of :meth:`retriever.Retriever.search`."""
 
-    mode: GridMode = "hybrid"
+    mode: Mode = "hybrid"
     fusion: Method = "relative"
     keyword_weight: float | None = Field(default=None, ge=0, le=1)
+    sparse_weight: float | None = Field(default=None, ge=0, le=1)
+    """Of the grid's learned sparse models; 1 puts them in the place of BM25."""
     depth: int = Field(default=DEPTH, ge=1, le=MOST_DEPTH)
     rerank: str | None = None
     rerank_depth: int = Field(default=RERANK_DEPTH, ge=1)
@@ -152,14 +152,25 @@ class SearchSpec(_Model):
         if self.mode != "hybrid":
             del given["fusion"]
             given.pop("keyword_weight", None)
+            given.pop("sparse_weight", None)
         if self.rerank is None:
             del given["rerank_depth"]
         return given
 
     @property
+    def needs_sparse(self) -> bool:
+        """Whether it makes no sense without a learned sparse model."""
+        return self.mode == "sparse" or (self.mode == "hybrid" and self.sparse_weight is not None)
+
+    @property
     def needs_vectors(self) -> bool:
         """Whether anything is compared by its vector."""
-        return self.mode != "keyword" or self.min_cosine is not None or self.mmr is not None
+        return self.mode in ("hybrid", "semantic") or self.min_cosine is not None or self.mmr is not None
+
+    @property
+    def needs_models(self) -> bool:
+        """Whether another leg than that of the keywords is asked."""
+        return self.needs_vectors or self.mode == "sparse"
 
     @property
     def label(self) -> str:
@@ -168,6 +179,7 @@ class SearchSpec(_Model):
         if self.mode == "hybrid":
             words.append(self.fusion)
             words += [] if self.keyword_weight is None else [f"{self.keyword_weight:g}"]
+            words += [] if self.sparse_weight is None else [f"sparse {self.sparse_weight:g}"]
         words += [f"depth {self.depth}"] if self.depth != DEPTH else []
         if self.rerank is not None:
             words += ["rerank", self.rerank] + ([f"{self.rerank_depth}"] if self.rerank_depth != RERANK_DEPTH else [])
@@ -181,10 +193,18 @@ class Grid(_Model):
 
     embeddings: tuple[str, ...] = Field(default=("hashed",), min_length=1)
     """As ``--embedding`` takes them."""
+    sparse: tuple[str, ...] = Field(default=("",), min_length=1)
+    """Learned sparse models, as ``--sparse`` takes them; ``""`` for none."""
     chunkers: tuple[ChunkerSpec, ...] = Field(default=(ChunkerSpec(),), min_length=1)
     stores: tuple[str, ...] = Field(default=("edge",), min_length=1)
     """Names of :data:`retriever.evaluation.harness.places.PLACES`, or addresses of servers."""
     searches: tuple[SearchSpec, ...] = Field(default=(SearchSpec(),), min_length=1)
+
+    @model_validator(mode="after")
+    def _sparse_is_asked(self) -> Self:
+        if not any(self.sparse) and any(search.needs_sparse for search in self.searches):
+            raise ValueError("mode = 'sparse' and sparse_weight ask a learned sparse model: name one in sparse")
+        return self
 
 
 class BarSpec(_Model):

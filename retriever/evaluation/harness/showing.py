@@ -19,6 +19,7 @@ _MEASURES = ("nDCG@10", "Recall@100", "Recall@10", "Judged@10", "MRR@10", "Succe
 
 _PARTS: dict[str, Callable[[ConfigurationRecord], str]] = {
     "embedding": lambda c: (c.embedding or "").removeprefix("sentence-transformers/"),
+    "sparse": lambda c: c.sparse or "",
     "chunks": lambda c: c.chunker,
     "store": lambda c: c.store,
     "search": lambda c: c.label.rsplit(", ", 1)[-1],

@@ -32,12 +32,14 @@ def timed_configurations(grid: Sequence[Configuration]) -> list[Configuration]:
     """Those that are timed: all searches of all stores with the first embedding function and the first chunker.
 
     Another model or chunker changes what an index holds, not what a system does with it. Of a peer, the configuration
-    with most legs.
+    with most legs. What asks a learned sparse model is not timed: systems are given vectors, and no sparse ones.
 
     :param grid: all of them.
     """
     first = grid[0]
-    inputs = [c for c in grid if (c.embedding, c.chunker) == (first.embedding, first.chunker)]
+    inputs = [
+        c for c in grid if (c.embedding, c.chunker) == (first.embedding, first.chunker) and not c.depends_on_sparse
+    ]
     theirs = {c.store: c for c in inputs if c.is_peer}
     theirs |= {c.store: c for c in inputs if c.is_peer and c.search.mode == "hybrid"}
     return [c for c in inputs if not c.is_peer] + list(theirs.values())

@@ -163,6 +163,7 @@ def _configuration(configuration: Configuration) -> ConfigurationRecord:
         label=configuration.label,
         is_peer=configuration.is_peer,
         embedding=configuration.embedding if configuration.depends_on_embedding else None,
+        sparse=configuration.sparse if configuration.depends_on_sparse else None,
         chunker=configuration.chunker.label,
         store=configuration.store,
         search=configuration.search.settings,
