@@ -15,6 +15,7 @@ from benchmarks import harness, kept, kill, reporting, speed
 from benchmarks.data import VARIABLE, DataMissing, data_folder
 from benchmarks.report import Result, publish, say
 from retriever.errors import RetrieverError
+from retriever.evaluation.harness.manifest import checkout
 
 _HARNESS = {
     "run": harness.run,
@@ -45,13 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f"--data is not given and {VARIABLE} is not set" if data is None else f"{data} is no folder"
         print(f"{options.benchmark}: nothing was measured, because {where}")
         return 0
+    began = checkout()
     try:
         with _cache_of_its_own():
             result = _run(options, data or Path())
     except DataMissing as error:
         say(f"{options.benchmark}: {error}")
         return 1
-    return publish(result, options.json)
+    return publish(result, options.json, began)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from retriever import __version__
+from retriever.evaluation.harness.manifest import checkout, package_versions, this_machine
 
 Unit = Literal["score", "share", "times", "count", "seconds", "milliseconds", "megabytes", "rate"]
 
@@ -28,6 +29,8 @@ _FORMS: Mapping[Unit, str] = {
     "megabytes": "{:,.0f} MB",
     "rate": "{:,.0f}/s",
 }
+Checkout = tuple[str | None, bool]
+
 _WIDTH = 140  # of a table that goes to a file
 
 
@@ -160,23 +163,27 @@ class Result:
             table.add_row(*(line[i] for i in used))
         return table
 
-    def as_json(self) -> str:
-        """For programs."""
+    def as_json(self, began: Checkout | None = None) -> str:
+        """For programs.
+
+        :param began: commit when it was begun, and whether files had been changed; by default as now.
+        """
         content = {
             "benchmark": self.benchmark,
             "passed": self.passed,
             "settings": self.settings,
-            "environment": _environment(),
+            "environment": _environment(began),
             "rows": [_row_content(row, self.heads) for row in self.rows],
         }
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def publish(result: Result, path: Path | None) -> int:
+def publish(result: Result, path: Path | None, began: Checkout | None = None) -> int:
     """Print a result, write its JSON where that is wanted, and say how the program ends.
 
     :param result: what was found.
     :param path: of the JSON file, or None.
+    :param began: commit when it was begun, and whether files had been changed; by default as now.
     :return: exit code: 0 where every bar holds, 1 where one does not.
     """
     console = Console()
@@ -184,7 +191,7 @@ def publish(result: Result, path: Path | None) -> int:
         console = Console(width=_WIDTH)
     console.print(result.table())
     if path is not None:
-        path.write_text(result.as_json(), "utf-8")
+        path.write_text(result.as_json(began), "utf-8")
     return 0 if result.passed else 1
 
 
@@ -225,14 +232,14 @@ def _row_content(row: Row, heads: Sequence[str]) -> dict[str, object]:
     }
 
 
-def _environment() -> dict[str, object]:
-    from retriever.evaluation.harness.manifest import checkout, package_versions, this_machine
-
-    commit, dirty = checkout()
+def _environment(began: Checkout | None) -> dict[str, object]:
+    """It was a clean commit where it was so from the beginning to the end."""
+    ended = checkout()
+    commit, dirty = began or ended
     return {
         "version": __version__,
         "commit": commit,
-        "dirty": dirty,
+        "dirty": dirty or ended != (commit, dirty),
         "python": platform.python_version(),
         "packages": package_versions(),
         "machine": this_machine().model_dump(),

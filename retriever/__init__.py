@@ -3,10 +3,10 @@
 The names below are imported when they are first used, so that ``import retriever`` costs nothing.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from retriever._version import __version__ as __version__
+from retriever.lazy import lazily
 
 if TYPE_CHECKING:
     from retriever.chunking import Chunker as Chunker
@@ -91,14 +91,4 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = sorted([*_HOME, "__version__"])
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _HOME)

@@ -248,11 +248,7 @@ class _Copy:
         if self._embedding is None:
             keys = {self._source.key(chunk.id): chunk.id for chunk in chunks}
             return {keys[key]: vector for key, vector in self._source.vectors(list(keys)).items()}
-        room, tokeniser = self._embedding.content_tokens("document"), self._embedding.tokeniser
-        if room is not None and tokeniser is not None:
-            texts = list(dict.fromkeys(chunk.text for chunk in chunks if not is_picture(chunk.metadata)))
-            long = {t for t, e in zip(texts, tokeniser.encode_batch(texts), strict=True) if len(e) > room}
-            self._report.truncated += sum(chunk.text in long and not is_picture(chunk.metadata) for chunk in chunks)
+        self._report.truncated += sum(self._embedding.cut([c.text for c in chunks if not is_picture(c.metadata)]))
         made = embed_chunks(self._embedding, chunks)
         self._report.problems += [f"{c.document_id}: {made.problems[c.id]}" for c in chunks if c.id in made.problems]
         return made.vectors

@@ -253,7 +253,7 @@ class IndexRun:
             self._pictures = {d.chunks[0].id: d.picture for d in window if d.picture is not None}
             self._unread = set()
         self.report.skipped += plan.unchanged
-        room = self._parts.embedding.content_tokens("document")
+        room = self._parts.embedding.room("document")
         self.report.truncated += 0 if room is None else sum(tokens > room for tokens in plan.tokens)
         self._progress(self.report)
         self._write(_longest_first(plan))

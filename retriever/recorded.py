@@ -9,13 +9,11 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from retriever.errors import ManifestUnreadable, RetrieverError
+from retriever.registry import Plugin
 
 
-class Recordable:
+class Recordable(Plugin):
     """Base of embedding functions and of learned sparse ones."""
-
-    kind: ClassVar[str]
-    """Name in the registry and in manifests."""
 
     Config: ClassVar[type[BaseModel]]
     """Model of the settings."""
@@ -23,13 +21,11 @@ class Recordable:
     config: BaseModel
     """The settings."""
 
+    has_name: ClassVar[bool] = True
+    """Whether :attr:`name` leads to it: not to what wraps an object of another library."""
+
     def __init__(self, config: Any = None) -> None:  # noqa: ANN401 - of the type that Config names
         self.config = config if config is not None else self.Config()
-
-    @property
-    def name(self) -> str:
-        """How people call it: what ``open`` and the command line accept."""
-        return self.kind
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -99,7 +95,7 @@ def copying(address: str, argument: str, model: Model, resolve: Callable[[str], 
     :param resolve: finds one by its name.
     """
     with suppress(RetrieverError):
-        named = resolve(model.name)
-        if (named.kind, named.config) == (model.kind, model.config):
+        named = resolve(model.name) if model.has_name else None
+        if named is not None and (named.kind, named.config) == (model.kind, model.config):
             return f"retriever copy {address} NEW --{argument} {model.name}"
     return f"retriever.copy_index({address!r}, 'NEW', {argument}=...) with the object itself"

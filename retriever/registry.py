@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
-from typing import Literal, NoReturn
+from typing import ClassVar, Literal, NoReturn, Self, TypeVar
 
 from retriever.errors import ConfigurationError, MissingExtra
 
 Group = Literal["retriever.stores", "retriever.embeddings", "retriever.rerankers", "retriever.sparse"]
+
+Kind = TypeVar("Kind")
 
 _WHAT: dict[Group, str] = {
     "retriever.stores": "store",
@@ -52,6 +54,29 @@ _EXTRA_OF_MODULE = {
 """Which extra brings a module that was not found."""
 
 _registered: dict[tuple[Group, str], type] = {}
+
+
+class Plugin:
+    """Base of what is found by ``KIND`` or ``KIND:NAME``."""
+
+    kind: ClassVar[str]
+    """Name in the registry."""
+
+    @classmethod
+    def from_name(cls, name: str) -> Self:
+        """Build one from the part of ``kind:name`` after the colon.
+
+        :param name: empty where only the kind was given.
+        :raises ConfigurationError: where this kind takes no name.
+        """
+        if name:
+            raise ConfigurationError(f"{cls.kind!r} takes no name, but {name!r} was given")
+        return cls()
+
+    @property
+    def name(self) -> str:
+        """How people call it: what leads to it."""
+        return self.kind
 
 
 def register(group: Group, name: str, cls: type) -> Callable[[], None]:
@@ -93,6 +118,21 @@ def find(group: Group, name: str) -> type:
         return _load(point)
     what = _WHAT[group]
     raise ConfigurationError(f"no {what} is called {name!r}; there are: {', '.join(names(group))}")
+
+
+def find_kind(group: Group, kind: str, base: type[Kind]) -> type[Kind]:
+    """As :func:`find`, of what must have a certain base.
+
+    :param group: what kind of plug-in.
+    :param kind: its name.
+    :param base: of its class.
+    :raises ConfigurationError: where there is none, or it is something else.
+    :raises MissingExtra: where its packages are not installed.
+    """
+    cls = find(group, kind)
+    if not issubclass(cls, base):
+        raise ConfigurationError(f"the plug-in {kind!r} is a {cls.__name__}, which is no {base.__name__}")
+    return cls
 
 
 def _load(point: EntryPoint) -> type:

@@ -3,11 +3,11 @@
 The names below are imported when they are first used: what LangChain's own classes need takes half a second.
 """
 
-from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from retriever.errors import MissingExtra
+from retriever.lazy import lazily
 
 for _module in ("langchain_core", "langchain_text_splitters"):
     if find_spec(_module) is None:
@@ -34,14 +34,4 @@ _HOMES = {
 
 __all__ = sorted(_HOMES)
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _HOMES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from retriever.embedding.base import EmbeddingConfig, EmbeddingFunction, Role, TruncationWarning
 from retriever.errors import ConfigurationError
-from retriever.registry import find, names
+from retriever.registry import find_kind, names
 
 __all__ = [
     "EmbeddingConfig",
@@ -26,10 +26,7 @@ def embedding_class(kind: str) -> type[EmbeddingFunction]:
     :raises ConfigurationError: where there is none.
     :raises MissingExtra: where its packages are not installed.
     """
-    cls = find("retriever.embeddings", kind)
-    if not issubclass(cls, EmbeddingFunction):
-        raise ConfigurationError(f"the plug-in {kind!r} is a {cls.__name__}, not an EmbeddingFunction")
-    return cls
+    return find_kind("retriever.embeddings", kind, EmbeddingFunction)  # type: ignore[type-abstract]
 
 
 def resolve_embedding(given: EmbeddingInput) -> EmbeddingFunction:

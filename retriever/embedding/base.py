@@ -81,9 +81,6 @@ class EmbeddingFunction(ReadsTokens, Recordable, ABC):
     Config: ClassVar[type[EmbeddingConfig]] = EmbeddingConfig
     config: EmbeddingConfig
 
-    has_name: ClassVar[bool] = True
-    """Whether :attr:`name` leads to it: not to what wraps an object of another library."""
-
     is_cached: bool = False
     """Whether vectors are kept in the user's cache. Only where making them takes long and :attr:`cache_identity` says
     all that makes them: nothing else would notice vectors of an earlier version."""
@@ -164,17 +161,6 @@ class EmbeddingFunction(ReadsTokens, Recordable, ABC):
     def prepares(self) -> bool:
         """Whether ``_prepare`` does anything: then it gets a thread of its own."""
         return type(self)._prepare is not EmbeddingFunction._prepare
-
-    @classmethod
-    def from_name(cls, name: str) -> EmbeddingFunction:
-        """Build one from the part of ``kind:name`` after the colon.
-
-        :param name: empty where only the kind was given.
-        :raises ConfigurationError: where this kind takes no name.
-        """
-        if name:
-            raise ConfigurationError(f"the embedding function {cls.kind!r} takes no name, but {name!r} was given")
-        return cls()
 
     @cached_property
     def fingerprint(self) -> dict[str, str]:

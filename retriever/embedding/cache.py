@@ -51,7 +51,7 @@ drop table if exists embeddings;
 drop table if exists keys;
 create table if not exists floats (id integer primary key, vector blob not null);
 create table if not exists texts (number integer primary key, id integer not null, used integer not null);
-create index if not exists by_use on texts (used, id);
+create index if not exists texts_by_use on texts (used, id);
 """
 # In the order asked, which is half as quick again as "where number in".
 _ASKED = """
@@ -67,7 +67,7 @@ class EmbeddingCache:
     and two models, never share one. Texts are not kept. Beyond the limit those go that were not used for longest, by
     days. Several threads and processes of one machine may use one file. The cache never makes work fail: where its file
     cannot be read or written, a warning says so once and nothing is cached; where others write for long, it is passed
-    over. A damaged vector is not found.
+    over. A damaged vector is not found. Processes that run another version of this package should have another folder.
 
     :param path: of the file; its folder is made when it is first written.
     :param limit: most bytes that it may take, its log included.

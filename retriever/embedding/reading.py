@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from retriever.batched import batched
 from retriever.tokeniser import Tokeniser
+
+if TYPE_CHECKING:
+    from retriever.embedding.base import EmbeddingConfig
 
 Role = Literal["document", "query"]
 
@@ -15,6 +18,9 @@ _COUNTED_AT_ONCE = 512  # texts
 
 class ReadsTokens:
     """Base of embedding functions and of learned sparse ones."""
+
+    config: EmbeddingConfig
+    """The settings."""
 
     batch_size: int = 32
     """How many texts the model is given at most; texts of one batch have about the same length."""
@@ -50,6 +56,25 @@ class ReadsTokens:
         if self.max_tokens is None or self.tokeniser is None:
             return None
         return self.max_tokens - self.tokeniser.special_tokens - self.prompt_tokens(role)
+
+    def room(self, role: Role) -> int | None:
+        """How many tokens a text may have before its end has no part in its vector.
+
+        :param role: whether it is a document or a query.
+        :return: None where there is no limit, nothing to count with, or where the parts of long texts are embedded.
+        """
+        return None if self.config.too_long == "split" else self.content_tokens(role)
+
+    def cut(self, texts: Sequence[str], role: Role = "document") -> list[bool]:
+        """Of each text whether its end has no part in its vector.
+
+        :param texts: any number.
+        :param role: whether they are documents or queries.
+        """
+        room = self.room(role)
+        if room is None:
+            return [False] * len(texts)
+        return [length > room for length in self._lengths(texts, role)]
 
     def _lengths(self, texts: Sequence[str], role: Role) -> list[int]:
         """Length of each text, in tokens where they can be counted."""

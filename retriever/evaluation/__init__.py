@@ -12,8 +12,9 @@ Measures come from trec_eval's own code, through the extra ``evaluation``. The n
 first used.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from retriever.lazy import lazily
 
 if TYPE_CHECKING:
     from retriever.evaluation.evaluating import Evaluation as Evaluation
@@ -44,14 +45,4 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = sorted(_HOME)
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _HOME)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import cast
 
 from retriever.errors import ConfigurationError
-from retriever.registry import find, names
+from retriever.registry import find_kind, names
 from retriever.reranking.base import Reranker
 
 __all__ = ["RerankInput", "Reranker", "resolve_reranker"]
@@ -34,4 +33,4 @@ def _named(given: str) -> Reranker:
     kind, _, name = given.partition(":")
     if kind not in names("retriever.rerankers"):
         kind, name = "cross-encoder", given
-    return cast("type[Reranker]", find("retriever.rerankers", kind)).from_name(name)
+    return find_kind("retriever.rerankers", kind, Reranker).from_name(name)  # type: ignore[type-abstract]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from retriever.errors import ConfigurationError, EmbeddingError, RetrieverError
+from retriever.errors import EmbeddingError, RetrieverError
+from retriever.registry import Plugin
 
 
-class Reranker(ABC):
+class Reranker(Plugin, ABC):
     """Judges texts by reading each together with the query.
 
     A new one sets ``kind`` and writes one method, :meth:`_score`::
@@ -27,27 +27,8 @@ class Reranker(ABC):
     It may be used from several threads; ``_score`` is called by one at a time.
     """
 
-    kind: ClassVar[str]
-    """Name in the registry."""
-
     def __init__(self) -> None:
         self._scoring = threading.Lock()
-
-    @classmethod
-    def from_name(cls, name: str) -> Reranker:
-        """Build one from the part of ``kind:name`` after the colon.
-
-        :param name: empty where only the kind was given.
-        :raises ConfigurationError: where this kind takes no name.
-        """
-        if name:
-            raise ConfigurationError(f"the reranker {cls.kind!r} takes no name, but {name!r} was given")
-        return cls()
-
-    @property
-    def name(self) -> str:
-        """How people call it: what ``search(rerank=...)`` accepts."""
-        return self.kind
 
     @abstractmethod
     def _score(self, query: str, texts: Sequence[str]) -> ArrayLike:

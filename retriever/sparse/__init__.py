@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from retriever.errors import ConfigurationError
-from retriever.registry import find, names
+from retriever.registry import find_kind, names
 from retriever.sparse.base import SparseConfig, SparseFunction
 from retriever.sparse.vector import SparseVector
 
@@ -20,10 +20,7 @@ def sparse_class(kind: str) -> type[SparseFunction]:
     :raises ConfigurationError: where there is none.
     :raises MissingExtra: where its packages are not installed.
     """
-    cls = find("retriever.sparse", kind)
-    if not issubclass(cls, SparseFunction):
-        raise ConfigurationError(f"the plug-in {kind!r} is a {cls.__name__}, not a SparseFunction")
-    return cls
+    return find_kind("retriever.sparse", kind, SparseFunction)  # type: ignore[type-abstract]
 
 
 def resolve_sparse(given: SparseInput) -> SparseFunction:

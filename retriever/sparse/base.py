@@ -7,14 +7,14 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from numpy.typing import ArrayLike
 
 from retriever.embedding.base import CANARIES, EmbeddingConfig, Role, TruncationWarning
 from retriever.embedding.parts import split_texts
 from retriever.embedding.reading import ReadsTokens
-from retriever.errors import ConfigurationError, EmbeddingError, InvalidInput
+from retriever.errors import EmbeddingError, InvalidInput
 from retriever.metadata import check_text
 from retriever.recorded import Recordable
 from retriever.sparse.vector import SparseVector, strongest
@@ -64,17 +64,6 @@ class SparseFunction(ReadsTokens, Recordable, ABC):
         :param role: whether the texts are documents or queries.
         """
 
-    @classmethod
-    def from_name(cls, name: str) -> Self:
-        """Build one from the part of ``kind:name`` after the colon.
-
-        :param name: empty where only the kind was given.
-        :raises ConfigurationError: where this kind takes no name.
-        """
-        if name:
-            raise ConfigurationError(f"the learned sparse model {cls.kind!r} takes no name, but {name!r} was given")
-        return cls()
-
     @cached_property
     def fingerprint(self) -> dict[str, str]:
         """What makes vectors comparable. Two models with equal fingerprints give the same vectors."""
@@ -115,17 +104,6 @@ class SparseFunction(ReadsTokens, Recordable, ABC):
         """
         documents = self._encode_all(CANARIES[:-1], "document", warn=False, refuse=False)
         return documents + self._encode_all(CANARIES[-1:], "query", warn=False, refuse=False)
-
-    def cut(self, texts: Sequence[str], role: Role = "document") -> list[bool]:
-        """Of each text whether its end has no part in its vector.
-
-        :param texts: any number.
-        :param role: whether they are documents or queries.
-        """
-        room = self.content_tokens(role)
-        if room is None or self.config.too_long == "split":
-            return [False] * len(texts)
-        return [length > room for length in self._lengths(texts, role)]
 
     def _encode_all(self, texts: Sequence[str], role: Role, warn: bool, refuse: bool = True) -> list[SparseVector]:
         if isinstance(texts, str):

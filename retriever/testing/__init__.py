@@ -11,8 +11,9 @@ used.
 """
 
 import sys
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from retriever.lazy import lazily
 
 if TYPE_CHECKING:
     from retriever.testing.base import NewStore as NewStore
@@ -39,14 +40,4 @@ _pytest = sys.modules.get("pytest")
 if _pytest is not None:  # then a failing assertion of the contract shows its values, as one in a test module does
     _pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _ASSERTING))
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _HOME)

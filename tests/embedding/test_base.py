@@ -272,7 +272,7 @@ def test_what_is_no_embedding_function(what):
 def test_a_plug_in_of_another_kind_is_refused():
     unregister = register("retriever.embeddings", "strange", dict)
     try:
-        with pytest.raises(ConfigurationError, match="'strange' is a dict, not an EmbeddingFunction"):
+        with pytest.raises(ConfigurationError, match="'strange' is a dict, which is no EmbeddingFunction"):
             embedding_class("strange")
     finally:
         unregister()

@@ -4,6 +4,7 @@ import pytest
 from harness_sets import DOCUMENTS, QUERIES, write_scenario
 
 from retriever import ChunkerConfig, Document, Retriever
+from retriever.embedding.hashed import HashedEmbedding
 from retriever.evaluation.harness.progress import Progress
 from retriever.evaluation.harness.running import run_scenario
 from retriever.evaluation.harness.steps import Workspace
@@ -17,7 +18,7 @@ GRID = """
 embeddings = ["hashed"]
 chunkers = [{ kind = "whole" }]
 stores = ["memory"]
-sparse = ["", "counting", "splade:/no/such/folder"]
+sparse = ["", "longest", "splade:/no/such/folder"]
 searches = [{ mode = "keyword" }, { mode = "sparse" }, {}, { sparse_weight = 1 }]
 """
 LOAD = """
@@ -34,16 +35,26 @@ filters = []
 cold = false
 """
 SETTINGS = {
-    "counting, whole, memory, sparse": {"mode": "sparse"},
-    "hashed, counting, whole, memory, hybrid relative": {},
-    "hashed, counting, whole, memory, hybrid relative sparse 1": {"sparse_weight": 1},
+    "longest, whole, memory, sparse": {"mode": "sparse"},
+    "hashed, longest, whole, memory, hybrid relative": {},
+    "hashed, longest, whole, memory, hybrid relative sparse 1": {"sparse_weight": 1},
 }
+
+
+class Longest(CountingSparse):
+    """Prefers long texts: nothing that BM25 does."""
+
+    kind = "longest"
+
+    @staticmethod
+    def _weights(text):
+        return [7], [float(len(text))]
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sparse")
-    unregister = register("retriever.sparse", "counting", CountingSparse)
+    unregister = register("retriever.sparse", "longest", Longest)
     path = write_scenario(folder, grid=GRID + LOAD)
     yield run_scenario(path, folder / "run", Workspace(folder / "work"), Progress(hidden=True))
     unregister()
@@ -56,15 +67,15 @@ def test_each_model_is_combined_with_what_asks_it(ran):
         "hashed, whole, memory, hybrid relative",
         *SETTINGS,
     }
-    assert {label for label, found in labels.items() if found.sparse == "counting"} == SETTINGS.keys()
-    assert ran.manifest.models["counting"] == CountingSparse().fingerprint
+    assert {label for label, found in labels.items() if found.sparse == "longest"} == SETTINGS.keys()
+    assert ran.manifest.models["sparse longest"] == Longest().fingerprint
     assert verify_run(ran.path) == []
 
 
 def test_a_model_that_is_not_there_is_left_out_and_so_is_what_cannot_be_timed(ran):
     left = {left.what: left.reason for left in ran.left_out}
     assert "no model" in left.pop("the learned sparse model splade:/no/such/folder")
-    assert left == {f"the speed of {label}": "what asks a learned sparse model is not timed" for label in SETTINGS}
+    assert left == {"the speed of searches that ask longest": "what asks a learned sparse model is not timed"}
     timed = {ran.configurations[record.configuration].label for record in ran.speed}
     assert timed == {"whole, memory, keyword", "hashed, whole, memory, hybrid relative"}
 
@@ -74,9 +85,51 @@ def test_answers_are_those_of_the_public_search(ran, label):
     (name,) = (c.id for c in ran.configurations.values() if c.label == label)
     found = read_run(ran.path / "runs" / "office" / f"{name}.trec")
     with Retriever.open(
-        "memory:", embedding="hashed", sparse=CountingSparse(), chunker=ChunkerConfig(kind="whole")
+        "memory:", embedding="hashed", sparse=Longest(), chunker=ChunkerConfig(kind="whole")
     ) as retriever:
         retriever.index(Document(n, f"{title} {text}".strip()) for n, (title, text) in DOCUMENTS.items())
         for query, (text, _) in QUERIES.items():
             hits = retriever.search(text, **SETTINGS[label])
             assert [name for name, _ in found.get(query, ())] == [hit.document_id for hit in hits], query
+            assert [score for _, score in found.get(query, ())] == pytest.approx([hit.score for hit in hits])
+
+
+def test_the_weight_of_the_sparse_leg_counts(ran):
+    beside, instead = (
+        (ran.path / "runs" / "office" / f"{c.id}.trec").read_text("utf-8").replace(c.id, "")
+        for label in list(SETTINGS)[1:]
+        for c in ran.configurations.values()
+        if c.label == label
+    )
+    assert beside != instead
+
+
+class Short(CountingSparse):
+    """Reads eight words."""
+
+    kind = "short"
+    max_tokens = 8
+    tokeniser = HashedEmbedding().tokeniser
+
+
+def test_without_its_model_the_other_legs_are_measured_and_what_it_cuts_is_noted(tmp_path):
+    unregister = register("retriever.sparse", "short", Short)
+    grid = GRID.replace('"", "longest", ', '"short", ')
+    made = run_scenario(
+        write_scenario(tmp_path, grid=grid.replace("{}, ", '{}, { mode = "semantic" }, ')),
+        tmp_path / "run",
+        Workspace(tmp_path / "work"),
+        Progress(hidden=True),
+    )
+    unregister()
+    notes = {made.configurations[row.configuration].label: row.notes for row in made.summary.rows}
+    assert notes.keys() == {
+        "whole, memory, keyword",
+        "hashed, whole, memory, semantic",
+        "short, whole, memory, sparse",
+        "hashed, short, whole, memory, hybrid relative",
+        "hashed, short, whole, memory, hybrid relative sparse 1",
+    }
+    for label, noted in notes.items():
+        cut = [note for note in noted if "chunks are beyond what the learned sparse model reads" in note]
+        assert len(cut) == ("short" in label), label

@@ -1,7 +1,7 @@
 """Each configuration's answers on a dataset, from as few indexes and searches as can be.
 
-Configurations that share embedding, chunker and store share an index; those that share its depth share the search.
-Ours is measured through the public :class:`retriever.Retriever`.
+Configurations that share embedding, chunker, store and learned sparse model share an index; those that share its depth
+share the search. Ours is measured through the public :class:`retriever.Retriever`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from retriever.embedding import EmbeddingFunction, TruncationWarning
 from retriever.embedding.models import model_folder, weights_digest
+from retriever.embedding.reading import ReadsTokens
 from retriever.errors import ConfigurationError, StoreError
 from retriever.evaluation.answering import HITS, Answers, Setting, answer, document_run, rerank
 from retriever.evaluation.harness.configurations import Configuration
@@ -126,7 +127,7 @@ class Asked:
             "mode": search.mode,
             "fusion": search.fusion,
             "keyword_weight": search.keyword_weight,
-            "sparse_weight": search.sparse_weight,
+            "sparse_weight": search.settings.get("sparse_weight"),
             "depth": search.depth,
         }
         return Setting.of(SearchOptions.make(1, given, self.retriever.untuned_defaults))
@@ -293,7 +294,8 @@ def asked_index(
                 else:
                     report, places = _upsert(retriever, dataset, configuration, embedding)
             chunks = store.count()
-            yield Asked(retriever, dataset, places, chunks, _notes(report, chunks), progress)
+            notes = [*_notes(report, chunks), *_cut_queries(dataset, embedding, sparse)]
+            yield Asked(retriever, dataset, places, chunks, tuple(notes), progress)
 
 
 def _counted(documents: Sequence[Document], advance: Callable[[int], None]) -> Iterator[Document]:
@@ -311,10 +313,19 @@ def _upsert(
     return retriever.upsert(Document(f"{n}", text) for n, (_, text) in enumerate(passages)), places
 
 
-def _notes(report: IndexReport, chunks: int) -> tuple[str, ...]:
+def _notes(report: IndexReport, chunks: int) -> list[str]:
     if report.failed and not chunks:
         raise StoreError(f"no document could be indexed; the first: {report.failed[0].item}: {report.failed[0].reason}")
     notes = [f"{problem.item}: {problem.reason}" for problem in report.failed]
     if report.truncated:
         notes.append(f"the ends of {report.truncated:,} of {chunks:,} chunks are beyond what the model reads")
-    return tuple(notes)
+    if count := report.sparse_truncated:
+        notes.append(f"the ends of {count:,} of {chunks:,} chunks are beyond what the learned sparse model reads")
+    return notes
+
+
+def _cut_queries(dataset: Dataset, *models: ReadsTokens | None) -> Iterator[str]:
+    queries = list(dataset.judgements.queries.values())
+    for what, model in zip(("model", "learned sparse model"), models, strict=True):
+        if model is not None and (count := sum(model.cut(queries, "query"))):
+            yield f"the ends of {count:,} of {len(queries):,} queries are beyond what the {what} reads"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, get_args
@@ -24,7 +24,7 @@ class Configuration:
     :param store: name or address; the peer's name where there is one.
     :param search: how to search; of a peer's the mode alone counts.
     :param is_peer: whether the store is a peer.
-    :param sparse: a learned sparse model, as ``--sparse`` takes it; empty for none.
+    :param sparse: the learned sparse model that is asked, as ``--sparse`` takes it; empty for none.
     """
 
     embedding: str
@@ -54,14 +54,9 @@ class Configuration:
         return self.search.needs_vectors or self.chunker.kind == "tokens"
 
     @property
-    def depends_on_sparse(self) -> bool:
-        """Whether another learned sparse model could give other answers: one leg alone knows nothing of the others."""
-        return bool(self.sparse) and self.search.mode in ("hybrid", "sparse")
-
-    @property
     def inputs(self) -> dict[str, Any]:
         """All that its answers on a dataset depend on."""
-        sparse = {"sparse": self.sparse} if self.depends_on_sparse else {}
+        sparse = {"sparse": self.sparse} if self.sparse else {}
         return sparse | {
             "embedding": self.embedding if self.depends_on_embedding else None,
             "chunker": self.chunker.label,
@@ -80,7 +75,7 @@ class Configuration:
     def label(self) -> str:
         """Embedding, chunker, store and search, with commas between."""
         embedding = [self.embedding.removeprefix(_USUAL)] if self.depends_on_embedding else []
-        sparse = [self.sparse] if self.depends_on_sparse else []
+        sparse = [self.sparse] if self.sparse else []
         search = f"{self.search.mode} (peer)" if self.is_peer else self.search.label
         return ", ".join([*embedding, *sparse, self.chunker.label, self.store, search])
 
@@ -94,10 +89,8 @@ def configurations(grid: Grid, peers: Mapping[str, Collection[str]]) -> list[Con
     """
     ours = [
         Configuration(embedding, chunker, store, search, sparse=sparse)
-        for embedding, chunker, store, sparse, search in product(
-            grid.embeddings, grid.chunkers, grid.stores, grid.sparse, grid.searches
-        )
-        if sparse or not search.needs_sparse
+        for embedding, chunker, store in product(grid.embeddings, grid.chunkers, grid.stores)
+        for sparse, search in _asked(grid)
     ]
     theirs = [
         Configuration(embedding, chunker, peer, SearchSpec(mode=mode), is_peer=True)
@@ -108,6 +101,18 @@ def configurations(grid: Grid, peers: Mapping[str, Collection[str]]) -> list[Con
     for configuration in [*ours, *theirs]:
         unique.setdefault(configuration.id, configuration)
     return list(unique.values())
+
+
+def _asked(grid: Grid) -> Iterator[tuple[str, SearchSpec]]:
+    """Each search with each learned sparse model that it asks; first what asks none, which shares an index."""
+    for sparse in dict.fromkeys(["", *grid.sparse]):
+        for search in grid.searches:
+            if search.mode in ("semantic", "keyword"):  # a leg alone knows nothing of the others
+                asks = not sparse
+            else:
+                asks = sparse in grid.sparse and not (search.needs_sparse and not sparse)
+            if asks:
+                yield sparse, search
 
 
 def _modes(legs: Collection[str]) -> list[Mode]:

@@ -31,7 +31,7 @@ def make_manifest(
 
     :param scenario: as run.
     :param datasets: those that were measured.
-    :param models: fingerprint by embedding function.
+    :param models: fingerprint by embedding function, and by learned sparse model.
     :param files: SHA-256 of the folder's files, by their path in it.
     """
     commit, dirty = checkout()

@@ -103,7 +103,7 @@ class Manifest(_Model):
     machine: Machine
     datasets: tuple[DatasetRecord, ...]
     models: dict[str, dict[str, str]]
-    """Fingerprint by embedding function."""
+    """Fingerprint by embedding function, and by learned sparse model."""
     files: dict[str, str]
     """SHA-256 of each file of the folder that a run with the same results has the same."""
 
@@ -118,7 +118,7 @@ class ConfigurationRecord(_Model):
     embedding: str | None
     """None where it makes no difference."""
     sparse: str | None = None
-    """The learned sparse model, where there is one and it makes a difference."""
+    """The learned sparse model that is asked, where there is one."""
     chunker: str
     store: str
     search: dict[str, Any]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from retriever.embedding import EmbeddingFunction, resolve_embedding
 from retriever.errors import ConfigurationError, RetrieverError, StoreUnavailable
@@ -29,6 +29,7 @@ from retriever.evaluation.harness.writing import Findings, check_out, write_run_
 from retriever.sparse import SparseFunction, resolve_sparse
 
 Ask = Callable[[Configuration], Answered]
+Model = TypeVar("Model", EmbeddingFunction, SparseFunction)
 
 
 def run_scenario(path: Path, out: Path, workspace: Workspace, progress: Progress) -> RunFolder:
@@ -89,7 +90,7 @@ class Running:
             for configuration, answered in self._answered(dataset, grid)
         }
         models = {name: function.fingerprint for name, function in sorted(self._embeddings.items())}
-        models |= {name: function.fingerprint for name, function in sorted(self._sparse.items())}
+        models |= {f"sparse {name}": function.fingerprint for name, function in sorted(self._sparse.items())}
         speed = [record for dataset in datasets for record in self._timed(dataset, grid)]
         return Findings(datasets, found, models, self.left_out, speed)
 
@@ -115,9 +116,8 @@ class Running:
             label = f"{dataset.name}: {configuration.label}, repetition {repetition + 1}"
             return known or self.workspace.made("speed", inputs, label, make)
 
-        for configuration in grid:
-            if configuration.depends_on_sparse:
-                self._leave_out(f"the speed of {configuration.label}", "what asks a learned sparse model is not timed")
+        for name in self._sparse:
+            self._leave_out(f"the speed of searches that ask {name}", "what asks a learned sparse model is not timed")
         timed = timed_configurations(grid)
         if not timed:
             return
@@ -135,14 +135,22 @@ class Running:
         )
 
     def _grid(self) -> list[Configuration]:
-        """Of the stores whose server answers and the embedding functions that can be had.
+        """Of the stores whose server answers, and the embedding functions and learned sparse models that can be had.
 
         What depends on no embedding function is measured with the first of those.
         """
         peers = {name: peer_class(name).legs for name in self.scenario.peers}
         stores = tuple(store for store in self.scenario.grid.stores if self._answers(store))
-        embeddings = tuple(name for name in self.scenario.grid.embeddings if self._resolved(name))
-        sparse = tuple(name for name in self.scenario.grid.sparse if not name or self._resolved_sparse(name))
+        embeddings = tuple(
+            name
+            for name in self.scenario.grid.embeddings
+            if self._found(f"the embedding function {name}", name, resolve_embedding, self._embeddings)
+        )
+        sparse = tuple(
+            name
+            for name in self.scenario.grid.sparse
+            if not name or self._found(f"the learned sparse model {name}", name, resolve_sparse, self._sparse)
+        )
         here = self.scenario.grid.model_copy(update={"stores": stores, "embeddings": embeddings, "sparse": sparse})
         return configurations(here, peers)
 
@@ -154,24 +162,15 @@ class Running:
             return False
         return True
 
-    def _resolved(self, name: str) -> bool:
+    def _found(self, what: str, name: str, resolve: Callable[[str], Model], models: dict[str, Model]) -> bool:
+        """Whether a model can be had; then it is among the models."""
         try:
-            function = resolve_embedding(name)
+            function = resolve(name)
             function.fingerprint  # noqa: B018 - loads what it names
         except ConfigurationError as error:
-            self._leave_out(f"the embedding function {name}", str(error))
+            self._leave_out(what, str(error))
             return False
-        self._embeddings[name] = function
-        return True
-
-    def _resolved_sparse(self, name: str) -> bool:
-        try:
-            function = resolve_sparse(name)
-            function.fingerprint  # noqa: B018 - loads what it names
-        except ConfigurationError as error:
-            self._leave_out(f"the learned sparse model {name}", str(error))
-            return False
-        self._sparse[name] = function
+        models[name] = function
         return True
 
     def _datasets(self) -> Iterator[Dataset]:
@@ -235,7 +234,7 @@ class Running:
             "packages": self._packages,
             "dataset": [dataset.checksums.model_dump(), dataset.spec.language],
             "model": self._embeddings[configuration.embedding].fingerprint,
-            "sparse": self._sparse[configuration.sparse].fingerprint if configuration.depends_on_sparse else None,
+            "sparse": self._sparse[configuration.sparse].fingerprint if configuration.sparse else None,
             "reranker": self._reranker(configuration.search.rerank),
             "configuration": configuration.inputs,
         }

@@ -37,9 +37,7 @@ def timed_configurations(grid: Sequence[Configuration]) -> list[Configuration]:
     :param grid: all of them.
     """
     first = grid[0]
-    inputs = [
-        c for c in grid if (c.embedding, c.chunker) == (first.embedding, first.chunker) and not c.depends_on_sparse
-    ]
+    inputs = [c for c in grid if (c.embedding, c.chunker) == (first.embedding, first.chunker) and not c.sparse]
     theirs = {c.store: c for c in inputs if c.is_peer}
     theirs |= {c.store: c for c in inputs if c.is_peer and c.search.mode == "hybrid"}
     return [c for c in inputs if not c.is_peer] + list(theirs.values())

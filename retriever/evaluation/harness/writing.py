@@ -41,7 +41,7 @@ class Findings:
 
     :param datasets: that were measured.
     :param answered: by name of the dataset and configuration.
-    :param models: fingerprint by embedding function.
+    :param models: fingerprint by embedding function, and by learned sparse model.
     :param left_out: what was not measured.
     :param speed: figures of the speed part.
     """
@@ -163,7 +163,7 @@ def _configuration(configuration: Configuration) -> ConfigurationRecord:
         label=configuration.label,
         is_peer=configuration.is_peer,
         embedding=configuration.embedding if configuration.depends_on_embedding else None,
-        sparse=configuration.sparse if configuration.depends_on_sparse else None,
+        sparse=configuration.sparse or None,
         chunker=configuration.chunker.label,
         store=configuration.store,
         search=configuration.search.settings,
