@@ -5,7 +5,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DEMO   := .demo
-PIP    := $(BIN)/pip --disable-pip-version-check install --quiet
+# What is never imported is never compiled: that is most of it, and takes a minute.
+PIP    := $(BIN)/pip --disable-pip-version-check install --quiet --no-compile
 
 .PHONY: help setup demo examples test check services services-stop bench load-proof proofs clean
 

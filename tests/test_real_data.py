@@ -7,8 +7,6 @@ from retriever.evaluation.harness.progress import Progress
 from retriever.evaluation.harness.running import run_scenario
 from retriever.evaluation.harness.steps import Workspace
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.mark.parametrize("name", ["xquad-zh", "xquad-de", "msvc-errors"])
 def test_the_keyword_leg_reaches_its_bar(data, name, tmp_path):

@@ -25,7 +25,6 @@ class TestChromaFolder(ChromaContract):
         return new_stores(lambda name: ChromaStore(path=tmp_path / name))
 
 
-@pytest.mark.slow
 class TestChromaCollectionsOfOneFolder(ChromaContract):
     """Two indexes in one folder, as several collections of one Chroma."""
 
@@ -36,7 +35,6 @@ class TestChromaCollectionsOfOneFolder(ChromaContract):
         return new_stores(lambda name: ChromaStore(path=tmp_path, collection=name))
 
 
-@pytest.mark.slow
 class TestChromaServer(ChromaContract):
     examples_share = 0.1
 

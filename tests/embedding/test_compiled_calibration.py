@@ -9,7 +9,6 @@ from retriever.errors import ConfigurationError, InvalidInput
 TEXTS = ["the quick brown fox", "how do i rotate the signing key", "检索增强", "a short text"]
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
 ]
 

@@ -19,13 +19,13 @@ SILENT = pytest.fail.Exception
 
 
 def fault(line: str, *failures: type[BaseException]) -> pytest.MarkDecorator:
-    """Parametrise a test with ``side``: ``peer``, on which it has to fail, and ``ours``. Peers run with ``-m slow``.
+    """Parametrise a test with ``side``: ``peer``, on which it has to fail, and ``ours``.
 
     :param line: of the list of faults.
     :param failures: what it fails with on the peer; a wrong result by default.
     """
     fails = pytest.mark.xfail(strict=True, raises=failures or AssertionError, reason=line)
-    marks = (fails, pytest.mark.slow, pytest.mark.filterwarnings("ignore"))  # its own warnings
+    marks = (fails, pytest.mark.filterwarnings("ignore"))  # its own warnings
     peer = pytest.param("peer", marks=marks)
     return pytest.mark.parametrize("side", [peer, "ours"])
 
