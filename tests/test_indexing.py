@@ -437,13 +437,17 @@ def test_what_is_old_stays_findable_until_the_new_is_written(counting):
     assert Watching.least >= 2 * count
 
 
-def test_long_documents_kept_whole_are_counted(tmp_path):
+@pytest.mark.parametrize(("too_long", "count"), [("warn", 1), ("split", 0)])
+def test_long_documents_kept_whole_are_counted_unless_their_parts_are_embedded(too_long, count):
     class Short(HashedEmbedding):
-        max_tokens = 5
+        max_tokens = 8  # the least that the parts of a text may have
 
-    retriever = Retriever.open("memory:", embedding=Short(), chunker=ChunkerConfig(kind="whole"))
-    report = retriever.index([Document("long", "one two three four five six"), Document("short", "one two")])
-    assert (report.added, report.truncated) == (2, 1)
+    function = Short(HashedEmbedding.Config(too_long=too_long))
+    retriever = Retriever.open("memory:", embedding=function, chunker=ChunkerConfig(kind="whole"))
+    texts = ["one two three four five six seven eight nine", "one two"]
+    report = retriever.index([Document("long", texts[0]), Document("short", texts[1])])
+    assert (report.added, report.truncated) == (2, count)
+    assert function.cut(texts) == [bool(count), False]
 
 
 def test_calibration_is_measured_then_frozen(index):
