@@ -1,5 +1,6 @@
 """Fixtures that several packages' tests share."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from retriever.testing import CountingEmbedding
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores, and threads of models that wait for one another spin
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    gc.set_threshold(700, 10, 100)  # looking through all that torch and others brought takes a sixth of a second
 os.environ["RETRIEVER_EMBEDDING_CACHE"] = "0"  # tests of the cache switch it on in a folder of their own
 
 settings.register_profile("fast", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
