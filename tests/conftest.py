@@ -17,7 +17,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores, and threads 
     gc.set_threshold(700, 10, 100)  # looking through all that torch and others brought takes a sixth of a second
 os.environ["RETRIEVER_EMBEDDING_CACHE"] = "0"  # tests of the cache switch it on in a folder of their own
 
-settings.register_profile("fast", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("slow", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 

@@ -424,7 +424,7 @@ from retriever.embedding import resolve_embedding
 import retriever.embedding.openai
 assert not {"openai", "tiktoken", "httpx2"} & set(sys.modules)
 function = resolve_embedding(sys.argv[1])
-print(function.embed_query("a").tolist())
+print(function.embed_query("a").tolist(), flush=True)
 child = os.fork() if hasattr(os, "fork") else 0
 print(function.embed_query("b").shape, flush=True)
 if child:
