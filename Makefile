@@ -47,17 +47,16 @@ services: $(READY)  ## start Chroma and Qdrant in Docker, or without it a Chroma
 services-stop: $(READY)  ## stop them; their data stays
 	@$(BIN)/python -m benchmarks.services --stop
 
-bench: $(READY)   ## answers and their quality, as a report, on this project's own guides; with RETRIEVER_DATA more sets, and speed
+bench: $(READY)   ## answers and their quality, as a report, on this project's own guides; with RETRIEVER_DATA SciFact and more sets: a quarter of an hour
 	@status=0; for name in handbook $${RETRIEVER_DATA:+quality bars}; do \
 	$(BIN)/python -m benchmarks run $$name --out runs/bench-$$name || status=1; \
-	$(BIN)/python -m benchmarks report runs/bench-$$name || status=1; done; \
-	if [ -n "$$RETRIEVER_DATA" ]; then $(BIN)/python -m benchmarks speed || status=1; fi; exit $$status
+	$(BIN)/python -m benchmarks report runs/bench-$$name || status=1; done; exit $$status
 
 load-proof: $(READY)  ## the load generator next to queueing theory: five minutes on an idle machine
 	@$(BIN)/python -m benchmarks.load_proof
 
-proofs: $(READY)  ## what takes an hour: kill -9 on each store, memory, attaching, readers beside a writer, LangChain, more random examples
-	@status=0; for part in kill "kill --store chroma" "kill --store chroma-server" memory attach readers langchain; do \
+proofs: $(READY)  ## what takes two hours: kill -9 on each store, speed, memory, attaching, readers beside a writer, LangChain, more random examples
+	@status=0; for part in kill "kill --store chroma" "kill --store chroma-server" speed memory attach readers langchain; do \
 	$(BIN)/python -m benchmarks $$part || status=1; done; \
 	HYPOTHESIS_PROFILE=slow $(BIN)/python -m pytest -q -k "properties or oracle or filters or interrupted or unicode or contract" \
 	|| status=1; $(BIN)/python -m pytest -q -n auto --dist worksteal -m slow || status=1; exit $$status
